@@ -1,0 +1,66 @@
+# c100k: one line a target; each calls the command line, a playbook or a test runner.
+# TEST_TIMEOUT=seconds and TEST_VERBOSE=1 are honoured; ARGS is passed on: make test-100k-load ARGS='-e c100k_hold_s=60'
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+SETUP_PACKAGES := python3-venv openssh-client
+LAB_PACKAGES := debootstrap systemd-container nftables iproute2
+READY := $(VENV)/.ready
+DEVELOPMENT := $(VENV)/.development
+ARGS ?=
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements/controller.txt pyproject.toml
+	scripts/host-packages $(SETUP_PACKAGES)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/controller.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(DEVELOPMENT): $(READY) requirements/development.txt server/pyproject.toml loadgen/pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e server -e loadgen
+	touch $@
+
+.PHONY: setup lab-packages
+setup: $(READY)  ## the controller's virtual environment
+lab-packages:
+	@scripts/host-packages $(LAB_PACKAGES)
+
+.PHONY: test-100k test-100k-load
+test-100k: setup lab-packages  ## the main job: 100,000 connections on four hosts, and a verdict
+	$(BIN)/c100k run all $(ARGS)
+test-100k-load: setup lab-packages  ## ramp 0 to 100,000 and hold
+	$(BIN)/c100k run load $(ARGS)
+
+.PHONY: lab-up lab-down
+lab-up: setup lab-packages  ## four Debian hosts on this machine
+	$(BIN)/c100k lab up
+lab-down: setup  ## remove them and all that came with them
+	$(BIN)/c100k lab down
+
+.PHONY: test lint unit sanity lab-test
+test: lint unit sanity lab-test  ## the whole gate
+lint: $(DEVELOPMENT)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy src server/src loadgen/src
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline
+unit: $(DEVELOPMENT)
+	$(BIN)/pytest tests/unit $(ARGS)
+sanity: $(DEVELOPMENT)
+	tests/sanity.sh
+lab-test: $(DEVELOPMENT) lab-packages
+	$(BIN)/pytest tests/lab $(ARGS)
+
+.PHONY: clean-100k-data clean-all distclean
+clean-100k-data:  ## remove the runs
+	rm -rf runs
+clean-all: clean-100k-data distclean  ## remove the runs and what was built
+distclean:  ## remove what was built
+	rm -rf $(VENV) .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

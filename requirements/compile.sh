@@ -1,0 +1,11 @@
+#!/bin/sh
+# Write the lock files anew from the pyproject files. They pin names, versions and hashes, never where a package came from.
+set -eu
+cd "$(dirname "$0")/.."
+lock() {
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate "$@"
+}
+lock pyproject.toml -o requirements/controller.txt
+lock pyproject.toml --group dev -o requirements/development.txt
+lock server/pyproject.toml -o requirements/server.txt
+lock loadgen/pyproject.toml -o requirements/loadgen.txt

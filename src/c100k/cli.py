@@ -1,0 +1,116 @@
+"""The command line `c100k`. Exit codes: 0 PASS, 1 FAIL, 3 INVALID, 2 wrong usage or refused before the start."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from c100k import __version__, lab, launch, report
+from c100k.errors import C100KError
+from c100k.project import ROOT, RUNS
+from c100k.run_directory import RunDirectory
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+    except C100KError as error:
+        print(f"c100k: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="c100k", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"c100k {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    lab_parser = commands.add_parser("lab", help="four Debian hosts on this machine (needs root)")
+    lab_parser.add_argument("action", choices=("up", "down", "status"))
+    lab_parser.add_argument("--name", default=lab.LabConfig.name, help="labs of several names may run side by side")
+    lab_parser.add_argument("--subnet", default=lab.LabConfig.subnet, help="an IPv4 /24 that nothing else uses")
+    lab_parser.set_defaults(command=_lab)
+
+    run_parser = commands.add_parser("run", help="run a scenario and judge it")
+    run_parser.add_argument("scenario", metavar="SCENARIO", help=", ".join(launch.scenarios()))
+    run_parser.add_argument("-i", "--inventory", type=Path, default=ROOT / "inventory" / "lab", metavar="PATH")
+    run_parser.add_argument("-e", "--extra-vars", action="append", default=[], metavar="KEY=VALUE")
+    run_parser.add_argument(
+        "--runs-dir", type=Path, default=RUNS, metavar="DIR", help="where the run directory is made"
+    )
+    run_parser.add_argument(
+        "--timeout", type=_seconds, default=os.environ.get("TEST_TIMEOUT") or None, metavar="SECONDS"
+    )
+    run_parser.add_argument("-v", "--verbose", action="count", default=int(bool(os.environ.get("TEST_VERBOSE"))))
+    run_parser.set_defaults(command=_run)
+
+    report_parser = commands.add_parser("report", help="judge a run directory anew, from its raw files")
+    report_parser.add_argument("run", type=Path, metavar="RUN", help="a directory below runs/, or runs/latest")
+    report_parser.set_defaults(command=_report)
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
+
+
+def _lab(options: argparse.Namespace) -> int:
+    config = lab.LabConfig(name=options.name, subnet=options.subnet)
+    if options.action == "up":
+        print(lab.up(config, _say))
+    elif options.action == "down":
+        lab.down(config, _say)
+    else:
+        print(lab.status(config))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    wanted = launch.Launch(
+        scenario=options.scenario,
+        inventory=options.inventory.absolute(),
+        extra=options.extra_vars,
+        runs=options.runs_dir.absolute(),
+        timeout_s=options.timeout,
+        verbose=options.verbose,
+    )
+    launch.playbook_of(wanted.scenario)
+    with _lab_of(launch.host_variables(wanted.inventory)):
+        return launch.run(wanted)
+
+
+@contextlib.contextmanager
+def _lab_of(hosts: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Hold the lab that these hosts are in, if they are: two runs at once on one lab would measure each other."""
+    found = next((host for host in hosts.values() if host.get("c100k_substrate") == "lab"), None)
+    if found is None:
+        yield
+        return
+    with lab.hold(lab.LabConfig(name=found["c100k_lab_name"], subnet=found["c100k_lab_subnet"]), _say):
+        yield
+
+
+def _report(options: argparse.Namespace) -> int:
+    directory = RunDirectory(options.run.resolve())
+    judged = report.write(directory)
+    print(directory.summary.read_text(), end="")
+    return judged.verdict.exit_code
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

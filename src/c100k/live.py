@@ -1,0 +1,123 @@
+"""A run while it happens: the status of every generator, merged, once a second."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from c100k.histograms import empty
+
+#: Every generator is asked this often; one that is not asked for `controller_timeout_s` stops by itself.
+POLL_S = 1.0
+
+#: A generator host that has not answered for this long is taken for lost.
+LOST_S = 30.0
+
+_PHASES = ("wait", "ramp", "settle", "hold", "stop", "done")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where one generator serves its status."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """All generators at one moment. `silent` names those that did not answer."""
+
+    t: float
+    state: str
+    connected: int
+    target: int
+    rate_per_s: int
+    p95_ms: float | None
+    errors: int
+    connect_errors: int
+    closed: int
+    seconds_left: float
+    silent: tuple[str, ...]
+
+    def line(self) -> str:
+        """One line for a terminal or a log."""
+        p95 = "p95    -   " if self.p95_ms is None else f"p95 {self.p95_ms:6.1f} ms"
+        minutes, seconds = divmod(max(0, round(self.seconds_left)), 60)
+        trouble = (
+            f", {self.closed:,} closed, {self.connect_errors:,} connects failed"
+            if self.closed or self.connect_errors
+            else ""
+        )
+        silent = f"; no answer from {', '.join(self.silent)}" if self.silent else ""
+        return (
+            f"{self.state:<6} {self.connected:>7,} / {self.target:,} connected  {self.rate_per_s:>6,} msg/s  {p95}  "
+            f"{self.errors:,} errors{trouble}  {minutes}:{seconds:02} left{silent}"
+        )
+
+
+def follow(endpoints: Sequence[Endpoint], start_by_s: float = 60.0) -> Iterator[Progress]:
+    """Ask all generators once a second until all are done or lost.
+
+    Args:
+        endpoints: every generator of the run.
+        start_by_s: how long a generator that has not answered yet may take to begin.
+    """
+    last: dict[str, Mapping[str, Any]] = {}
+    heard = {endpoint.name: time.monotonic() - LOST_S + start_by_s for endpoint in endpoints}
+    with ThreadPoolExecutor(max_workers=max(1, len(endpoints))) as pool:
+        while True:
+            began = time.monotonic()
+            answers = dict(zip((endpoint.name for endpoint in endpoints), pool.map(_ask, endpoints), strict=True))
+            for name, answer in answers.items():
+                if answer is not None:
+                    last[name], heard[name] = answer, began
+            waiting = [name for name in heard if not _over(last.get(name), answers[name], began - heard[name])]
+            yield _merge(list(last.values()), tuple(name for name in waiting if answers[name] is None))
+            if not waiting:
+                return
+            time.sleep(max(0.0, POLL_S - (time.monotonic() - began)))
+
+
+def _ask(endpoint: Endpoint) -> Mapping[str, Any] | None:
+    try:
+        with urllib.request.urlopen(endpoint.url, timeout=5) as response:
+            answer = json.load(response)
+    except (OSError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _over(last: Mapping[str, Any] | None, answer: Mapping[str, Any] | None, silent_s: float) -> bool:
+    """A generator is over when it says so, when it fell silent while it stopped, or when it was silent for too long."""
+    if answer is None and last is not None and last["state"] == "stop" and silent_s > 2:
+        return True
+    return (last is not None and last["state"] == "done") or silent_s > LOST_S
+
+
+def _merge(statuses: Sequence[Mapping[str, Any]], silent: tuple[str, ...]) -> Progress:
+    now = time.time()
+    merged = empty()
+    for status in statuses:
+        second = status.get("last_second") or {}
+        if second.get("response_hdr"):
+            merged.decode_and_add(second["response_hdr"])
+    states = [status["state"] for status in statuses] or ["wait"]
+    return Progress(
+        t=now,
+        state=min(states, key=_PHASES.index),
+        connected=sum(status["connected"] for status in statuses),
+        target=sum(status["target"] for status in statuses),
+        rate_per_s=sum((status.get("last_second") or {}).get("answered", 0) for status in statuses),
+        p95_ms=merged.get_value_at_percentile(95) / 1000 if merged.get_total_count() else None,
+        errors=sum(status["errors"] + status["timeouts"] for status in statuses),
+        connect_errors=sum(status["connect_errors"] for status in statuses),
+        closed=sum(status["closed"] for status in statuses),
+        seconds_left=max((status["ends_at"] for status in statuses), default=now) - now,
+        silent=silent,
+    )

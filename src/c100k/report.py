@@ -1,0 +1,40 @@
+"""Judge a run directory and write what is derived from its raw files: `run.json`, `junit.xml` and `summary.txt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from c100k import junit, summary
+from c100k.record import Run
+from c100k.run_directory import RunDirectory, RunDirectoryError
+from c100k.verdict import judge
+
+
+def write(run: RunDirectory) -> Run:
+    """Judge `run` and write its derived files anew; the raw files are only read.
+
+    Raises:
+        RunDirectoryError: when this is no run directory.
+        RuleError: when a rule in its plan is malformed.
+    """
+    judged = judge(run)
+    run.run_json.write_bytes(msgspec.json.format(msgspec.json.encode(judged), indent=2) + b"\n")
+    run.junit.write_bytes(junit.document(judged))
+    run.summary.write_text(summary.text(judged) + "\n")
+    return judged
+
+
+def read(path: Path) -> Run:
+    """A run that was judged before.
+
+    Raises:
+        RunDirectoryError: when there is no `run.json`, or it is not of this version.
+    """
+    try:
+        return msgspec.json.decode(RunDirectory(path).run_json.read_bytes(), type=Run)
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{path} has no run.json; judge it first: c100k report {path}") from None
+    except msgspec.DecodeError as error:
+        raise RunDirectoryError(f"{path}/run.json is not a run of schema version 1: {error}.") from None

@@ -1,0 +1,134 @@
+"""SLA and validity rules as data: `{name, metric, op, limit}`, evaluated over the figures of one run.
+
+`metric` is a path into `run.json` (`latency_ms.p95`); `limit` is a number, or such a path with an optional `factor`
+(`limit: connections.target, factor: 0.9999`). A figure that was not measured breaks its rule.
+"""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from c100k.errors import C100KError
+from c100k.record import Percentiles, Rule, Run
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
+
+
+class RuleError(C100KError):
+    """A rule is malformed or names a figure that no run has."""
+
+
+class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One rule as a user writes it; `scenarios` limits it to some, by default it holds for all."""
+
+    name: str
+    metric: str
+    op: str
+    limit: float | str
+    factor: float = 1.0
+    phase: str = "hold"
+    scenarios: list[str] = []
+
+
+def parse(specs: Sequence[Mapping[str, Any]], variable: str) -> list[RuleSpec]:
+    """The rules of the variable `variable`.
+
+    Raises:
+        RuleError: with the rule and what is wrong with it.
+    """
+    parsed = []
+    for number, spec in enumerate(specs, 1):
+        where = f"Rule {number} of {variable}"
+        try:
+            rule = msgspec.convert(spec, RuleSpec, strict=False)
+        except msgspec.ValidationError as error:
+            raise RuleError(f"{where} is malformed: {error}.") from None
+        if rule.op not in _OPERATORS:
+            raise RuleError(f"{where} ({rule.name}) has the operator {rule.op!r}; use one of {' '.join(_OPERATORS)}.")
+        for path in (rule.metric, rule.limit):
+            if isinstance(path, str) and path not in _METRICS:
+                close = difflib.get_close_matches(path, _METRICS, 1)
+                hint = f"did you mean {close[0]}?" if close else "see docs/verdict.md for the list."
+                raise RuleError(f"{where} ({rule.name}) names the figure {path!r}, which no run has; {hint}")
+        parsed.append(rule)
+    return parsed
+
+
+def evaluate(
+    rules: Iterable[RuleSpec], scenario: str, figures: Mapping[str, Any], samples: Callable[[str], int]
+) -> list[Rule]:
+    """Hold the rules that concern `scenario` against `figures` (the sections of a run, by name)."""
+    return [_evaluate(rule, figures, samples) for rule in rules if not rule.scenarios or scenario in rule.scenarios]
+
+
+def _evaluate(rule: RuleSpec, figures: Mapping[str, Any], samples: Callable[[str], int]) -> Rule:
+    actual = lookup(figures, rule.metric)
+    limit = lookup(figures, rule.limit) if isinstance(rule.limit, str) else rule.limit
+    if limit is not None:
+        limit *= rule.factor
+    passed = actual is not None and limit is not None and _OPERATORS[rule.op](actual, limit)
+    return Rule(rule.name, rule.metric, rule.phase, rule.op, limit, actual, samples(rule.metric), passed)
+
+
+def lookup(figures: Mapping[str, Any], path: str) -> float | None:
+    """The figure at `path`, or `None` when it was not measured."""
+    value: Any = figures
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
+    return None if value is None else float(value)
+
+
+def explain(rule: Rule) -> str:
+    """`p95 latency: 131.1 is not < 100` for a rule that was broken."""
+    if rule.actual is None:
+        return f"{rule.name}: {rule.metric} was not measured"
+    return f"{rule.name}: {rule.metric} = {format_number(rule.actual)} is not {rule.op} {format_number(rule.limit)}"
+
+
+def format_number(value: float | None, digits: int | None = None) -> str:
+    """`1,234`, `0.0012`, or `unknown`; with `digits` decimals when given."""
+    if value is None:
+        return "unknown"
+    if digits is not None:
+        return f"{value:,.{digits}f}"
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _numeric_paths(struct: type[msgspec.Struct], prefix: str = "") -> Iterable[str]:
+    for field in msgspec.structs.fields(struct):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield from _numeric_paths(field.type, f"{prefix}{field.name}.")
+        elif field.type in (int, float, bool, int | None, float | None):
+            yield prefix + field.name
+
+
+#: Every figure that a rule may name.
+_METRICS = tuple(path for path in _numeric_paths(Run) if "." in path)
+
+
+def samples_behind(figures: Mapping[str, Any]) -> Callable[[str], int]:
+    """The samples behind a figure: recorded values for percentiles, messages for rates, else seconds held."""
+
+    def count(path: str) -> int:
+        section = path.split(".")[0]
+        owner: Any = figures.get(section)
+        for key in path.split(".")[1:-1]:
+            owner = getattr(owner, key, None)
+        if isinstance(owner, Percentiles):
+            return owner.samples
+        if section == "messages":
+            return int(figures["messages"].intended)
+        return int(figures["ledger"].seconds)
+
+    return count

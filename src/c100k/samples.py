@@ -1,0 +1,169 @@
+"""The raw files of one host, read as they are: missing stays missing, a line cut short by a crash is left out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from c100k.run_directory import RunDirectory
+
+#: What the sampler calls the process that only looks after the server's workers.
+PARENT = "parent"
+
+_CLIENT_SUMS = ("connected", "opened", "connect_errors", "closed", "intended", "sent", "answered", "errors", "timeouts")
+
+
+@dataclass(frozen=True, order=True)
+class Cause:
+    """`count` events of one kind in one second: a refused connect, a close, or a message that went wrong."""
+
+    t: int
+    host: str
+    phase: str
+    kind: str
+    target: str
+    cause: str
+    count: int
+
+
+class ClientSecond(NamedTuple):
+    """What one host's generator did in the second from `t`, over its workers that reported it."""
+
+    t: int
+    phase: str
+    workers: int
+    counts: dict[str, int]
+    loop_lag_max_ms: float
+    cpu_s: float
+    rss_bytes: int
+
+
+class ServerSecond(NamedTuple):
+    """What one host's server showed at `t`: counts over its workers, cost with its parent process."""
+
+    t: int
+    connections: int
+    received: int
+    cpu_s: float
+    rss_bytes: int
+    gc_pause_max_s: float
+
+
+@dataclass(frozen=True)
+class HostSamples:
+    """All that one host left behind, by the second."""
+
+    name: str
+    generator: dict[str, Any] | None
+    client: dict[int, ClientSecond]
+    causes: list[Cause]
+    server: dict[int, ServerSecond]
+    kernel: dict[int, dict[str, float]]
+    events: list[dict[str, Any]]
+    facts: dict[str, Any]
+
+
+def read_host(run: RunDirectory, name: str) -> HostSamples:
+    """Read what `hosts/<name>/` holds."""
+    directory = run.host(name)
+    return HostSamples(
+        name=name,
+        generator=_json(directory / "generator.json"),
+        client=_client(directory),
+        causes=_causes(directory, name),
+        server=_server(directory / "server.csv"),
+        kernel={int(row["t"]): row for row in _numbers(directory / "kernel.csv")},
+        events=_events(directory / "server.jsonl"),
+        facts=_json(directory / "facts.json") or {},
+    )
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    """The complete rows of a CSV file."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return
+    for row in csv.DictReader(text[: text.rfind("\n") + 1].splitlines()):
+        if None not in row and None not in row.values():
+            yield row
+
+
+def _numbers(path: Path) -> Iterator[dict[str, float]]:
+    """Rows as numbers; a cell that holds none is left out."""
+    for row in _rows(path):
+        yield {name: float(cell) for name, cell in row.items() if cell}
+
+
+def _client(directory: Path) -> dict[int, ClientSecond]:
+    by_second: dict[int, list[dict[str, str]]] = defaultdict(list)
+    for path in sorted(directory.glob("*-seconds.csv")):
+        for row in _rows(path):
+            by_second[int(row["t"])].append(row)
+    return {
+        t: ClientSecond(
+            t=t,
+            phase=rows[-1]["phase"],
+            workers=len(rows),
+            counts={name: sum(int(row[name]) for row in rows) for name in _CLIENT_SUMS},
+            loop_lag_max_ms=max(float(row["loop_lag_max_ms"] or 0) for row in rows),
+            cpu_s=sum(float(row["cpu_s"]) for row in rows),
+            rss_bytes=sum(int(row["rss_bytes"]) for row in rows),
+        )
+        for t, rows in sorted(by_second.items())
+    }
+
+
+def _causes(directory: Path, host: str) -> list[Cause]:
+    return sorted(
+        Cause(int(row["t"]), host, row["phase"], row["kind"], row["target"], row["cause"], int(row["count"]))
+        for path in directory.glob("*-causes.csv")
+        for row in _rows(path)
+    )
+
+
+def _server(path: Path) -> dict[int, ServerSecond]:
+    by_second: dict[int, list[dict[str, str]]] = defaultdict(list)
+    for row in _rows(path):
+        by_second[int(row["t"])].append(row)
+    return {
+        t: ServerSecond(
+            t=t,
+            connections=sum(int(float(row["connections"] or 0)) for row in rows if row["worker"] != PARENT),
+            received=sum(int(float(row["received"] or 0)) for row in rows if row["worker"] != PARENT),
+            cpu_s=sum(float(row["cpu_s"] or 0) for row in rows),
+            rss_bytes=sum(int(float(row["rss_bytes"] or 0)) for row in rows),
+            gc_pause_max_s=max(float(row["gc_pause_max_s"] or 0) for row in rows),
+        )
+        for t, rows in sorted(by_second.items())
+    }
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    """The server's own log: lines that are JSON objects with a time and an event."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(event, dict) and "t" in event and "event" in event:
+            found.append(event)
+    return found

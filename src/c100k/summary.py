@@ -1,0 +1,105 @@
+"""The plain-text end of a run: what was asked, what was held, what it cost, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from c100k.record import Percentiles, Rule, Run, Verdict
+from c100k.rules import format_number
+from c100k.verdict import HEADLINE_CONNECTIONS, is_scaled_down
+
+
+def text(run: Run) -> str:
+    """The summary, some 40 lines of at most 120 characters."""
+    return "\n".join(
+        [*_asked(run), *_held(run), *_messages(run), *_cost(run), *_rules(run), "", verdict_line(run), *_reasons(run)]
+    )
+
+
+def verdict_line(run: Run) -> str:
+    """The verdict in one line; a run below 100,000 connections says so."""
+    connections = run.connections
+    held = "unknown" if connections.held_min is None else f"{connections.held_min:,}"
+    claim = f"{held} of {connections.target:,} connections held for {connections.hold_s} s"
+    scale = f" (scaled down: says nothing about {HEADLINE_CONNECTIONS:,} connections)" if is_scaled_down(run) else ""
+    return f"{run.verdict}: {claim}{scale}"
+
+
+def _asked(run: Run) -> Iterable[str]:
+    names = {group: sum(group in host.groups for host in run.hosts) for group in ("servers", "loadgens")}
+    yield f"run          {run.run_id}   scenario {run.scenario} on {run.substrate}"
+    yield (
+        f"asked        {run.connections.target:,} connections ({run.connection_kind}, {run.protocol} over "
+        f"{run.transport}), {names['loadgens']} generator hosts to {names['servers']} servers"
+    )
+
+
+def _held(run: Run) -> Iterable[str]:
+    connections, ledger = run.connections, run.ledger
+    ramp = (
+        "not reached"
+        if connections.ramp_s is None
+        else f"{connections.ramp_s} s ({connections.ramp_rate_per_s:,.0f}/s)"
+    )
+    failed = _causes(connections.connect_error_causes)
+    yield f"ramp         {ramp}; {connections.connect_errors:,} failed attempts{failed}"
+    closed = _causes(connections.close_causes, without="stop")
+    yield (
+        f"held         peak {connections.peak:,}, never below {format_number(connections.held_min)} in "
+        f"{connections.hold_s} s; {connections.unexplained_closes:,} unexplained closes{closed}"
+    )
+    yield (
+        f"ledger       client, server and kernel differ by {format_number(ledger.disagreement)} at most, "
+        f"all three known for {ledger.coverage:.1%} of the hold"
+    )
+
+
+def _messages(run: Run) -> Iterable[str]:
+    messages = run.messages
+    rate = "unknown" if messages.error_rate is None else f"{messages.error_rate:.4%}"
+    yield (
+        f"messages     {messages.intended:,} intended, {messages.sent:,} sent, {messages.answered:,} answered "
+        f"({format_number(messages.rate_per_s)}/s); error rate {rate}{_causes(messages.error_causes)}"
+    )
+    yield f"response ms  {_percentiles(run.latency_ms)}   from the intended send"
+    yield f"service ms   {_percentiles(run.service_ms)}   from the actual send"
+    yield f"slip ms      {_percentiles(run.loadgen.slip_ms)}   actual after intended send"
+
+
+def _cost(run: Run) -> Iterable[str]:
+    for name, cost in (("server", run.server.total), ("generator", run.loadgen.total)):
+        memory = "unknown" if cost.rss_bytes is None else f"{cost.rss_bytes / 2**20:,.0f} MiB"
+        each = "unknown" if cost.rss_per_connection_bytes is None else f"{cost.rss_per_connection_bytes / 1024:.2f} KiB"
+        yield (
+            f"{name:<12} {memory} resident, {each} a connection above idle; "
+            f"{format_number(cost.cpu_us_per_message, 1)} us of CPU a message"
+        )
+
+
+def _rules(run: Run) -> Iterable[str]:
+    yield ""
+    for title, rules in (("SLA", run.rules), ("validity", run.validity)):
+        for rule in rules:
+            actual, limit = format_number(rule.actual), format_number(rule.limit)
+            yield f"{title:<9}{_mark(rule):<5}{rule.name:<36}{actual:>12} {rule.op:<2} {limit}"
+
+
+def _reasons(run: Run) -> Iterable[str]:
+    return () if run.verdict is Verdict.PASS else (f"  - {reason}" for reason in run.reasons)
+
+
+def _mark(rule: Rule) -> str:
+    return "ok" if rule.passed else "NO"
+
+
+def _percentiles(figures: Percentiles) -> str:
+    shown = (
+        (name, getattr(figures, field))
+        for name, field in (("p50", "p50"), ("p95", "p95"), ("p99", "p99"), ("p99.9", "p999"), ("max", "max"))
+    )
+    return "  ".join(f"{name} {format_number(value, 2)}" for name, value in shown)
+
+
+def _causes(causes: Mapping[str, int], without: str | None = None) -> str:
+    shown = ", ".join(f"{cause} {count:,}" for cause, count in sorted(causes.items()) if cause != without)
+    return f" ({shown})" if shown else ""

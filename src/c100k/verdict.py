@@ -1,0 +1,235 @@
+"""From raw files to a verdict. Everything in `run.json` is computed here, from nothing but the run directory."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from c100k import __version__, ledger, rules
+from c100k.attribution import explain_closes, explain_deaths
+from c100k.cost import generator_cost, kernel_growth, server_cost
+from c100k.histograms import empty, merge_by_second, percentiles
+from c100k.record import Connections, Host, Messages, Percentiles, Phase, Run, Verdict
+from c100k.run_directory import RunDirectory
+from c100k.samples import Cause, HostSamples, read_host
+from c100k.timeline import TimelineWriter
+
+#: The mission's figure: a run below it says so in its verdict.
+HEADLINE_CONNECTIONS = 100_000
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The run's phases by the clock, in Unix seconds; `ended_at` is when the last generator ended."""
+
+    start: float
+    ramp_end: float
+    hold_start: float
+    hold_end: float
+    ended_at: float | None
+
+    @property
+    def hold(self) -> range:
+        """The whole seconds that lie within the hold, as far as it went."""
+        end = self.hold_end if self.ended_at is None else min(self.hold_end, self.ended_at)
+        return range(math.ceil(self.hold_start), max(math.ceil(self.hold_start), math.floor(end)))
+
+    @property
+    def planned_hold_s(self) -> int:
+        return math.floor(self.hold_end) - math.ceil(self.hold_start)
+
+
+def judge(run: RunDirectory) -> Run:
+    """Compute the whole of `run.json`, and write `ledger.csv` and `timeline.csv` beside it.
+
+    Raises:
+        RunDirectoryError: when `run` is no run directory.
+        RuleError: when a rule in its plan is malformed.
+    """
+    plan = run.read_plan()
+    names = [host["name"] for host in plan["hosts"]]
+    servers = frozenset(host["name"] for host in plan["hosts"] if "servers" in host["groups"])
+    loadgens = frozenset(host["name"] for host in plan["hosts"] if "loadgens" in host["groups"])
+    hosts = [read_host(run, name) for name in names]
+    clock = _clock(hosts)
+    seconds = clock.hold if clock else range(0)
+    start, end = (clock.start, clock.hold_end) if clock else (math.inf, math.inf)
+    entries = ledger.entries(hosts, servers, loadgens, start)
+    ledger.write(run.ledger, entries)
+    totals = ledger.totals(entries)
+    hold = [total for total in totals if total.t in seconds]
+    target = int(plan["settings"]["c100k_connections"])
+    latency, service, slip = _latencies(run, hosts)
+    messages = _messages(hosts, len(seconds))
+    figures: dict[str, Any] = {
+        "connections": _connections(hosts, clock, totals, hold, target),
+        "messages": messages,
+        "latency_ms": latency,
+        "service_ms": service,
+        "server": server_cost([host for host in hosts if host.name in servers], seconds, messages.answered),
+        "loadgen": generator_cost([host for host in hosts if host.name in loadgens], seconds, slip),
+        "ledger": ledger.judge(hold, clock.planned_hold_s if clock else 0, target),
+        "kernel": kernel_growth(hosts, start, end),
+    }
+    behind = rules.samples_behind(figures)
+    sla = rules.evaluate(rules.parse(plan["sla"], "c100k_sla"), plan["scenario"], figures, behind)
+    validity = rules.evaluate(rules.parse(plan["validity"], "c100k_validity"), plan["scenario"], figures, behind)
+    invalid = [*_unfinished(hosts, loadgens), *(rules.explain(rule) for rule in validity if not rule.passed)]
+    failed = [rules.explain(rule) for rule in sla if not rule.passed]
+    verdict = Verdict.INVALID if invalid else Verdict.FAIL if failed else Verdict.PASS
+    return Run(
+        run_id=run.run_id,
+        scenario=plan["scenario"],
+        started_at=plan["created_at"],
+        ended_at=clock.ended_at if clock else None,
+        substrate=plan["substrate"],
+        protocol=plan["protocol"],
+        transport=plan["transport"],
+        connection_kind="TCP connection with one MCP session",
+        hosts=[
+            Host(host["name"], host["address"], host["groups"], sample.facts)
+            for host, sample in zip(plan["hosts"], hosts, strict=True)
+        ],
+        versions=_versions(hosts),
+        phases=_phases(clock),
+        rules=sla,
+        validity=validity,
+        verdict=verdict,
+        reasons=[*invalid, *failed, *explain_deaths(hosts), *explain_closes(hosts)]
+        if verdict is not Verdict.PASS
+        else [],
+        **figures,
+    )
+
+
+def _clock(hosts: Iterable[HostSamples]) -> Clock | None:
+    """From the plan that the generators resolved; all were given the same instant."""
+    records = [host.generator for host in hosts if host.generator]
+    if not records:
+        return None
+    plan = records[0]["plan"]
+    start = float(plan["start_at"])
+    ramp_end = start + plan["ramp_s"]
+    hold_start = ramp_end + plan["settle_s"]
+    ended = [record["ended_at"] for record in records]
+    return Clock(start, ramp_end, hold_start, hold_start + plan["hold_s"], None if None in ended else max(ended))
+
+
+def _phases(clock: Clock | None) -> list[Phase]:
+    if clock is None:
+        return []
+    end = clock.ended_at if clock.ended_at is not None else clock.hold_end
+    bounds = [
+        ("ramp", clock.start, clock.ramp_end),
+        ("settle", clock.ramp_end, clock.hold_start),
+        ("hold", clock.hold_start, clock.hold_end),
+        ("stop", clock.hold_end, end),
+    ]
+    return [Phase(name, start, min(stop, end)) for name, start, stop in bounds if start < end]
+
+
+def _connections(
+    hosts: Sequence[HostSamples],
+    clock: Clock | None,
+    totals: Sequence[ledger.Total],
+    hold: Sequence[ledger.Total],
+    target: int,
+) -> Connections:
+    errors, closes = _count_causes(hosts, "connect_error"), _count_causes(hosts, "close")
+    unexplained = Counter({cause: count for cause, count in closes.items() if cause != "stop"})
+    reached = next((total.t for total in totals if total.client >= target), None)
+    ramp_s = max(1, reached + 1 - math.floor(clock.start)) if clock and reached is not None else None
+    return Connections(
+        target=target,
+        peak=max((total.held for total in totals), default=0),
+        held_min=min((total.held for total in hold), default=None),
+        hold_s=len(hold),
+        connect_errors=errors.total(),
+        connect_error_causes=dict(errors),
+        unexplained_closes=unexplained.total(),
+        close_causes=dict(closes),
+        ramp_s=ramp_s,
+        ramp_rate_per_s=target / ramp_s if ramp_s else None,
+    )
+
+
+def _count_causes(hosts: Iterable[HostSamples], kind: str, phase: str | None = None) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for event in _all_causes(hosts):
+        if event.kind == kind and phase in (None, event.phase):
+            counts[event.cause] += event.count
+    return counts
+
+
+def _all_causes(hosts: Iterable[HostSamples]) -> Iterable[Cause]:
+    for host in hosts:
+        yield from host.causes
+
+
+def _messages(hosts: Sequence[HostSamples], seconds: int) -> Messages:
+    """Sums over the rows of the hold; the generator books every outcome in the phase its message was intended in."""
+    sums: Counter[str] = Counter()
+    for host in hosts:
+        for second in host.client.values():
+            if second.phase == "hold":
+                sums.update(second.counts)
+    intended = sums["intended"]
+    accounted = sums["answered"] + sums["errors"] + sums["timeouts"]
+    failed = intended - sums["answered"]
+    return Messages(
+        intended=intended,
+        sent=sums["sent"],
+        answered=sums["answered"],
+        errors=sums["errors"],
+        timeouts=sums["timeouts"],
+        unanswered=max(0, intended - accounted),
+        error_rate=failed / intended if intended else None,
+        rate_per_s=sums["answered"] / seconds if seconds else None,
+        error_causes=dict(_count_causes(hosts, "message_error", "hold")),
+    )
+
+
+def _latencies(run: RunDirectory, hosts: Sequence[HostSamples]) -> tuple[Percentiles, Percentiles, Percentiles]:
+    """Response, service and slip over the hold; the time line by the second falls out on the way."""
+    whole = {tag: empty() for tag in ("response", "service", "slip")}
+    with TimelineWriter(run.timeline, hosts) as timeline:
+        for t, merged in merge_by_second(sorted(run.histograms.glob("*.hlog"))):
+            timeline.add(t, merged.get("response"))
+            if timeline.phase(t) == "hold":
+                for tag, histogram in merged.items():
+                    whole[tag].add(histogram)
+    response, service, slip = (percentiles(histogram) for histogram in whole.values())
+    return response, service, slip
+
+
+def _unfinished(hosts: Iterable[HostSamples], loadgens: frozenset[str]) -> list[str]:
+    """Why the instrument did not do its whole job, one sentence a host."""
+    found = []
+    for host in hosts:
+        if host.name not in loadgens:
+            continue
+        if host.generator is None:
+            found.append(f"{host.name}: the generator left no results")
+            continue
+        reason = host.generator["stop_reason"]
+        if reason != "completed":
+            found.append(f"{host.name}: the generator did not complete ({reason or 'it was lost while it ran'})")
+    return found
+
+
+def _versions(hosts: Iterable[HostSamples]) -> dict[str, str]:
+    """What ran; where hosts differ, every version that was found."""
+    found: dict[str, set[str]] = {"c100k": {__version__}}
+    for host in hosts:
+        own = host.generator["versions"] if host.generator else {}
+        for name, version in {**host.facts.get("versions", {}), **own}.items():
+            found.setdefault(name, set()).add(str(version))
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+
+
+def is_scaled_down(run: Run) -> bool:
+    """Whether the run aimed below the mission's 100,000 connections."""
+    return run.connections.target < HEADLINE_CONNECTIONS

@@ -1,0 +1,149 @@
+"""Raw files of a small run, written in the formats that the hosts write, for tests to bend."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hdrh.histogram import HdrHistogram
+
+from c100k import run_directory
+from c100k.run_directory import RunDirectory
+
+START = 1_795_000_000
+RAMP_S, SETTLE_S, HOLD_S = 2, 1, 10
+HOLD = range(START + RAMP_S + SETTLE_S, START + RAMP_S + SETTLE_S + HOLD_S)
+SECONDS = range(START - 4, HOLD.stop + 1)
+
+SLA: list[dict[str, Any]] = [
+    {"name": "p95 response time (ms)", "metric": "latency_ms.p95", "op": "<", "limit": 100},
+    {"name": "error rate", "metric": "messages.error_rate", "op": "<", "limit": 0.0005},
+    {"name": "peak connections", "metric": "connections.peak", "op": ">=", "limit": "connections.target"},
+    {"name": "unexplained closes", "metric": "connections.unexplained_closes", "op": "==", "limit": 0},
+]
+VALIDITY: list[dict[str, Any]] = [
+    {"name": "generator workers lost", "metric": "loadgen.worker_deaths", "op": "==", "limit": 0},
+    {"name": "ledger disagreement", "metric": "ledger.disagreement_share", "op": "<=", "limit": 0.001},
+    {"name": "ledger coverage", "metric": "ledger.coverage", "op": ">=", "limit": 0.9},
+]
+
+
+@dataclass
+class RawHost:
+    """What one host writes, by the second: change the figures of a second, or leave it out, then `write`."""
+
+    name: str
+    connections: int = 100
+    client: dict[int, int] = field(default_factory=dict)
+    server: dict[int, int] = field(default_factory=dict)
+    kernel: dict[int, int] = field(default_factory=dict)
+    causes: list[tuple[Any, ...]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    response_us: list[int] = field(default_factory=lambda: [2000] * 50)
+    stop_reason: str = "completed"
+    unanswered: int = 0
+
+    def __post_init__(self) -> None:
+        for t in SECONDS:
+            held = self.connections if START + RAMP_S <= t < HOLD.stop else 0
+            self.client[t], self.server[t], self.kernel[t] = held, held, 7 + 2 * held
+        self.workers = [{"index": 0, "pid": 4321, "connections": self.connections, "exit_code": 0, "phase": "stop"}]
+
+    def write(self, run: RunDirectory) -> None:
+        directory = run.host(self.name)
+        directory.mkdir(parents=True)
+        self._write_client(directory)
+        _write_csv(
+            directory / f"{self.name}-w0-causes.csv", ("t", "phase", "kind", "target", "cause", "count"), self.causes
+        )
+        _write_csv(directory / "kernel.csv", ("t", "tcp_inuse"), self.kernel.items())
+        self._write_server(directory)
+        (directory / "server.jsonl").write_text("".join(json.dumps(event) + "\n" for event in self.events))
+        (directory / "generator.json").write_text(json.dumps(self._generator()))
+        self._write_histograms(run.histograms / f"{self.name}-w0-hold.hlog")
+
+    def _write_client(self, directory: Path) -> None:
+        columns = "t phase connected opened connect_errors closed intended sent answered errors timeouts"
+        rows = []
+        for t, connected in self.client.items():
+            sent = 50 if t in HOLD else 0
+            answered = sent - (self.unanswered if t == HOLD.start else 0)
+            phase = "hold" if t in HOLD else "ramp"
+            rows.append((t, phase, connected, 0, 0, 0, sent, sent, answered, 0, 0, 1.5, (t - START) * 0.01, 20_000_000))
+        header = (*columns.split(), "loop_lag_max_ms", "cpu_s", "rss_bytes")
+        _write_csv(directory / f"{self.name}-w0-seconds.csv", header, rows)
+
+    def _write_server(self, directory: Path) -> None:
+        columns = "t worker up connections opened closed received sent errors cpu_s rss_bytes gc_pause_max_s"
+        rows = []
+        for t, connections in self.server.items():
+            received = 50 * (t - START)
+            rows.append((t, "0", 1, connections, 0, 0, received, received, 0, (t - START) * 0.001, 2**24, 0.002))
+            rows.append((t, "parent", 1, 0, 0, 0, 0, 0, 0, 0.5, 2**23, 0))
+        _write_csv(directory / "server.csv", columns.split(), rows)
+
+    def _generator(self) -> dict[str, Any]:
+        plan = {"start_at": START, "ramp_s": RAMP_S, "settle_s": SETTLE_S, "hold_s": HOLD_S}
+        return {
+            "plan": plan,
+            "ended_at": HOLD.stop + 0.4,
+            "stop_reason": self.stop_reason,
+            "workers": self.workers,
+            "versions": {"python": "3.11.2"},
+        }
+
+    def _write_histograms(self, path: Path) -> None:
+        with path.open("w") as log:
+            log.write("#[Histogram log format version 1.3]\n")
+            for t in HOLD:
+                for tag in ("response", "service", "slip"):
+                    histogram = HdrHistogram(1, 3_600_000_000, 3)
+                    for value in self.response_us:
+                        histogram.record_value(value)
+                    log.write(f"Tag={tag},{t}.000,1.000,2.0,{histogram.encode().decode()}\n")
+
+
+def _write_csv(path: Path, header: Any, rows: Any) -> None:
+    with path.open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+@dataclass
+class RawRun:
+    """A run of two hosts that holds 200 connections and would pass; `write` makes its directory."""
+
+    root: Path
+    hosts: list[RawHost]
+    connections: int = 200
+    sla: list[dict[str, Any]] = field(default_factory=lambda: list(SLA))
+
+    def write(self) -> RunDirectory:
+        plan = {
+            "scenario": "load",
+            "created_at": START - 10.0,
+            "substrate": "lab",
+            "protocol": "2025-11-25",
+            "transport": "tcp",
+            "hosts": [
+                {"name": host.name, "address": "10.0.0.1", "groups": ["servers", "loadgens"]} for host in self.hosts
+            ],
+            "sla": self.sla,
+            "validity": VALIDITY,
+            "settings": {"c100k_connections": self.connections},
+        }
+        run = run_directory.create(self.root, "20261118T110000Z-load", plan)
+        for host in self.hosts:
+            host.write(run)
+        return run
+
+
+@pytest.fixture
+def raw_run(tmp_path: Path) -> RawRun:
+    return RawRun(tmp_path / "runs", [RawHost("node1"), RawHost("node2")])

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+
+from c100k import cli, record, report
+
+from .conftest import HOLD, RawRun
+
+SCHEMA = Path(__file__).parents[3] / "src" / "c100k" / "run.schema.json"
+
+
+def judge(raw_run: RawRun) -> dict[str, Any]:
+    run = raw_run.write()
+    report.write(run)
+    figures: dict[str, Any] = json.loads(run.run_json.read_text())
+    jsonschema.validate(figures, json.loads(SCHEMA.read_text()))
+    return figures
+
+
+def test_a_good_run_passes_with_the_figures_of_its_files(raw_run: RawRun) -> None:
+    run = judge(raw_run)
+    assert run["verdict"] == "PASS"
+    assert run["reasons"] == []
+    connections, messages = run["connections"], run["messages"]
+    assert (connections["peak"], connections["held_min"], connections["hold_s"]) == (200, 200, 10)
+    assert connections["ramp_s"] == 3
+    assert (messages["intended"], messages["answered"], messages["rate_per_s"]) == (1000, 1000, 100)
+    assert run["latency_ms"]["samples"] == 1000
+    assert run["latency_ms"]["p95"] == pytest.approx(2, rel=0.001)
+    assert run["server"]["total"]["cpu_us_per_message"] == pytest.approx(20, rel=0.01)
+    assert run["server"]["total"]["rss_bytes"] == 2 * (2**24 + 2**23)
+    assert run["ledger"] == {"seconds": 10, "coverage": 1.0, "disagreement": 0, "disagreement_share": 0.0}
+
+
+def test_the_exit_code_and_the_summary_say_the_verdict_and_the_scale(
+    raw_run: RawRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = raw_run.write()
+    assert cli.main(["report", str(run.path)]) == 0
+    shown = capsys.readouterr().out
+    assert "PASS: 200 of 200 connections held for 10 s (scaled down: says nothing about 100,000 connections)" in shown
+
+
+def test_a_server_worker_that_died_fails_the_run_and_is_named(raw_run: RawRun) -> None:
+    victim, witness = raw_run.hosts
+    died = HOLD.start + 4
+    victim.events.append(
+        {"t": died + 0.3, "event": "worker_died", "worker": 1, "pid": 77, "signal": 9, "connections": 60}
+    )
+    witness.causes.append((died, "hold", "close", "node1", "reset", 60))
+    for t in range(died, HOLD.stop):
+        victim.server[t] -= 60
+        victim.kernel[t] -= 60
+        witness.client[t] -= 60
+        witness.kernel[t] -= 60
+    run = judge(raw_run)
+    assert run["verdict"] == "FAIL"
+    assert run["connections"]["held_min"] == 140
+    assert run["connections"]["unexplained_closes"] == 60
+    assert run["server"]["worker_deaths"] == 1
+    reasons = "\n".join(run["reasons"])
+    assert "node1: server worker 1 (pid 77) was killed by SIGKILL" in reasons
+    assert "60 connections closed (reset) at node1 in the hold phase, where server worker 1 was killed" in reasons
+
+
+def test_a_generator_worker_that_died_makes_the_run_invalid(raw_run: RawRun) -> None:
+    raw_run.hosts[1].workers[0].update(exit_code=-9, phase="hold")
+    run = judge(raw_run)
+    assert run["verdict"] == "INVALID"
+    assert "node2: generator worker 0 (pid 4321) was killed by SIGKILL in the hold phase" in run["reasons"]
+
+
+def test_counts_that_disagree_for_three_seconds_make_the_run_invalid(raw_run: RawRun) -> None:
+    for t in list(HOLD)[3:6]:
+        raw_run.hosts[0].kernel[t] -= 5
+    run = judge(raw_run)
+    assert run["ledger"]["disagreement"] == 5
+    assert run["verdict"] == "INVALID"
+
+
+def test_counts_that_disagree_for_a_moment_do_not(raw_run: RawRun) -> None:
+    for t in list(HOLD)[3:5]:
+        raw_run.hosts[0].server[t] -= 5
+    run = judge(raw_run)
+    assert run["ledger"]["disagreement"] == 0
+    assert run["connections"]["held_min"] == 195
+
+
+def test_seconds_without_a_kernel_count_are_not_taken_on_trust(raw_run: RawRun) -> None:
+    for t in list(HOLD)[:5]:
+        del raw_run.hosts[0].kernel[t]
+    run = judge(raw_run)
+    assert run["ledger"]["coverage"] == 0.5
+    assert run["verdict"] == "INVALID"
+
+
+def test_messages_without_an_answer_count_as_errors(raw_run: RawRun) -> None:
+    raw_run.hosts[0].unanswered = 7
+    run = judge(raw_run)
+    assert run["messages"]["unanswered"] == 7
+    assert run["messages"]["error_rate"] == pytest.approx(0.007)
+    assert run["verdict"] == "FAIL"
+
+
+def test_slow_answers_break_the_sla(raw_run: RawRun) -> None:
+    raw_run.hosts[0].response_us = [2000] * 44 + [150_000] * 6
+    run = judge(raw_run)
+    assert run["latency_ms"]["p95"] == pytest.approx(150, rel=0.001)
+    assert run["verdict"] == "FAIL"
+    assert any("p95 response time" in reason for reason in run["reasons"])
+
+
+def test_a_run_that_was_stopped_is_invalid_and_keeps_what_was_measured(raw_run: RawRun) -> None:
+    raw_run.hosts[0].stop_reason = "controller_vanished"
+    run = judge(raw_run)
+    assert run["verdict"] == "INVALID"
+    assert run["messages"]["answered"] == 1000
+    assert any("controller_vanished" in reason for reason in run["reasons"])
+
+
+def test_a_run_without_any_results_is_invalid(raw_run: RawRun) -> None:
+    hosts, raw_run.hosts = raw_run.hosts, []
+    run = raw_run.write()
+    plan = run.plan.read_text().replace("hosts: []", "hosts: [{name: node1, address: a, groups: [servers, loadgens]}]")
+    run.plan.write_text(plan)
+    assert cli.main(["report", str(run.path)]) == 3
+    assert hosts
+
+
+def test_a_line_cut_short_by_a_crash_is_left_out(raw_run: RawRun) -> None:
+    run = raw_run.write()
+    for path in [*run.hosts.rglob("*.csv"), *run.histograms.iterdir()]:
+        path.write_text(path.read_text()[:-9])
+    assert report.write(run).messages.answered > 0
+
+
+def test_ledger_and_timeline_are_written(raw_run: RawRun) -> None:
+    run = raw_run.write()
+    report.write(run)
+    ledger = list(csv.DictReader(run.ledger.read_text().splitlines()))
+    assert {"t": str(HOLD.start), "host": "node1", "client": "100", "server": "100", "kernel": "200"} in ledger
+    timeline = {row["t"]: row for row in csv.DictReader(run.timeline.read_text().splitlines())}
+    assert timeline[str(HOLD.start)]["answered"] == "100"
+    assert float(timeline[str(HOLD.start)]["p95_ms"]) == pytest.approx(2, rel=0.001)
+
+
+def test_junit_has_a_case_for_each_rule(raw_run: RawRun) -> None:
+    raw_run.hosts[0].unanswered = 7
+    run = raw_run.write()
+    report.write(run)
+    suite = ElementTree.parse(run.junit).getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("8", "1", "0")
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        ({"name": "x", "metric": "latency_ms.q95", "op": "<", "limit": 1}, "did you mean latency_ms.p95?"),
+        ({"name": "x", "metric": "latency_ms.p95", "op": "=<", "limit": 1}, "use one of < <= == >= >"),
+        ({"name": "x", "metric": "latency_ms.p95", "op": "<"}, "missing required field `limit`"),
+        ({"name": "x", "metric": "latency_ms.p95", "op": "<", "limit": 1, "fase": "hold"}, "unknown field `fase`"),
+    ],
+)
+def test_malformed_rules_are_refused_in_a_sentence(
+    raw_run: RawRun, rule: dict[str, Any], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw_run.sla = [rule]
+    assert cli.main(["report", str(raw_run.write().path)]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_directory_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert "has no plan.yml" in capsys.readouterr().err
+
+
+def test_the_schema_in_the_repository_is_the_one_of_the_types() -> None:
+    assert json.loads(SCHEMA.read_text()) == record.json_schema()

@@ -71,12 +71,13 @@ def _seconds(text: str) -> float:
 
 def _lab(options: argparse.Namespace) -> int:
     config = lab.LabConfig(name=options.name, subnet=options.subnet)
-    if options.action == "up":
-        print(lab.up(config, _say))
-    elif options.action == "down":
+    if options.action == "down":
         lab.down(config, _say)
-    else:
-        print(lab.status(config))
+        return 0
+    found = lab.up(config, _say) if options.action == "up" else lab.status(config)
+    print(f"lab {found.name} is {found.state}: bridge {found.bridge}, {found.subnet}, ssh -F {found.ssh_config}")
+    for node in found.nodes:
+        print(f"  {node.name:<8}{node.address:<16}{'answers' if node.answers else 'does not answer'}")
     return 0
 
 

@@ -20,9 +20,10 @@ _DIGITS = 3
 
 
 class Interval(NamedTuple):
-    """One line of a log: the whole Unix second it began in, what it measures, and the encoded histogram."""
+    """One line of a log: the whole Unix second it began in, the phase its messages are of, what it measures."""
 
     t: int
+    phase: str
     tag: str
     encoded: str
 
@@ -32,23 +33,24 @@ def empty() -> HdrHistogram:
 
 
 def read_log(path: Path) -> Iterator[Interval]:
-    """The intervals of one log, oldest first. A last line cut short by a crash is left out."""
+    """The intervals of `<host>-w<worker>-<phase>.hlog`, oldest first. A last line cut short by a crash is left out."""
+    phase = path.stem.rpartition("-")[2]
     with path.open(encoding="ascii", errors="replace") as log:
         for line in log:
             if not line.startswith("Tag=") or not line.endswith("\n"):
                 continue
             fields = line.rstrip("\n").split(",", 4)
             if len(fields) == 5:
-                yield Interval(int(float(fields[1])), fields[0].removeprefix("Tag="), fields[4])
+                yield Interval(int(float(fields[1])), phase, fields[0].removeprefix("Tag="), fields[4])
 
 
-def merge_by_second(logs: Iterable[Path]) -> Iterator[tuple[int, dict[str, HdrHistogram]]]:
-    """For each second, the sum of all workers' histograms by tag; holds only one second in memory."""
+def merge_by_second(logs: Iterable[Path]) -> Iterator[tuple[int, dict[tuple[str, str], HdrHistogram]]]:
+    """For each second, the sum of all workers' histograms by phase and tag; holds only one second in memory."""
     ordered = heapq.merge(*(read_log(path) for path in logs), key=lambda interval: interval.t)
     for t, group in itertools.groupby(ordered, key=lambda interval: interval.t):
-        merged: dict[str, HdrHistogram] = {}
+        merged: dict[tuple[str, str], HdrHistogram] = {}
         for interval in group:
-            merged.setdefault(interval.tag, empty()).decode_and_add(interval.encoded)
+            merged.setdefault((interval.phase, interval.tag), empty()).decode_and_add(interval.encoded)
         yield t, merged
 
 

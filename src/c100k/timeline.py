@@ -42,12 +42,9 @@ class TimelineWriter:
             for t in sorted({*self._counts, *self._percentiles}):
                 counts = self._counts.get(t, Counter())
                 figures = self._percentiles.get(t, (None,) * 4)
-                writer.writerow((t, self.phase(t), *(counts[name] for name in _COUNTS), *figures))
+                writer.writerow((t, self._phases.get(t), *(counts[name] for name in _COUNTS), *figures))
 
-    def phase(self, t: int) -> str | None:
-        return self._phases.get(t)
-
-    def add(self, t: int, response: HdrHistogram | None) -> None:
-        if response is not None:
-            found = percentiles(response)
-            self._percentiles[t] = (found.p50, found.p95, found.p99, found.max)
+    def add(self, t: int, response: HdrHistogram) -> None:
+        """The response times of the second `t`."""
+        found = percentiles(response)
+        self._percentiles[t] = (found.p50, found.p95, found.p99, found.max)

@@ -63,7 +63,7 @@ def judge(run: RunDirectory) -> Run:
     hold = [total for total in totals if total.t in seconds]
     target = int(plan["settings"]["c100k_connections"])
     latency, service, slip = _latencies(run, hosts)
-    messages = _messages(hosts, len(seconds))
+    messages = _messages(hosts, len(seconds), latency, slip)
     figures: dict[str, Any] = {
         "connections": _connections(hosts, clock, totals, hold, target),
         "messages": messages,
@@ -169,26 +169,22 @@ def _all_causes(hosts: Iterable[HostSamples]) -> Iterable[Cause]:
         yield from host.causes
 
 
-def _messages(hosts: Sequence[HostSamples], seconds: int) -> Messages:
-    """Sums over the rows of the hold; the generator books every outcome in the phase its message was intended in."""
-    sums: Counter[str] = Counter()
-    for host in hosts:
-        for second in host.client.values():
-            if second.phase == "hold":
-                sums.update(second.counts)
-    intended = sums["intended"]
-    accounted = sums["answered"] + sums["errors"] + sums["timeouts"]
-    failed = intended - sums["answered"]
+def _messages(hosts: Sequence[HostSamples], seconds: int, response: Percentiles, slip: Percentiles) -> Messages:
+    """The messages intended in the hold: a slip for each that was sent, a response for each answered or given up."""
+    intended = sum(row.counts["intended"] for host in hosts for row in host.client.values() if row.phase == "hold")
+    causes = _count_causes(hosts, "message_error", "hold")
+    timeouts = causes["timeout"]
+    errors, answered = causes.total() - timeouts, response.samples - timeouts
     return Messages(
         intended=intended,
-        sent=sums["sent"],
-        answered=sums["answered"],
-        errors=sums["errors"],
-        timeouts=sums["timeouts"],
-        unanswered=max(0, intended - accounted),
-        error_rate=failed / intended if intended else None,
-        rate_per_s=sums["answered"] / seconds if seconds else None,
-        error_causes=dict(_count_causes(hosts, "message_error", "hold")),
+        sent=slip.samples,
+        answered=answered,
+        errors=errors,
+        timeouts=timeouts,
+        unanswered=intended - answered - errors - timeouts,
+        error_rate=(intended - answered) / intended if intended else None,
+        rate_per_s=answered / seconds if seconds else None,
+        error_causes=dict(causes),
     )
 
 
@@ -197,12 +193,15 @@ def _latencies(run: RunDirectory, hosts: Sequence[HostSamples]) -> tuple[Percent
     whole = {tag: empty() for tag in ("response", "service", "slip")}
     with TimelineWriter(run.timeline, hosts) as timeline:
         for t, merged in merge_by_second(sorted(run.histograms.glob("*.hlog"))):
-            timeline.add(t, merged.get("response"))
-            if timeline.phase(t) == "hold":
-                for tag, histogram in merged.items():
+            response = empty()
+            for (phase, tag), histogram in merged.items():
+                if tag == "response":
+                    response.add(histogram)
+                if phase == "hold":
                     whole[tag].add(histogram)
-    response, service, slip = (percentiles(histogram) for histogram in whole.values())
-    return response, service, slip
+            timeline.add(t, response)
+    response_ms, service_ms, slip_ms = (percentiles(histogram) for histogram in whole.values())
+    return response_ms, service_ms, slip_ms
 
 
 def _unfinished(hosts: Iterable[HostSamples], loadgens: frozenset[str]) -> list[str]:

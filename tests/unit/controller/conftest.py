@@ -103,7 +103,8 @@ class RawHost:
             for t in HOLD:
                 for tag in ("response", "service", "slip"):
                     histogram = HdrHistogram(1, 3_600_000_000, 3)
-                    for value in self.response_us:
+                    unanswered = self.unanswered if t == HOLD.start and tag != "slip" else 0
+                    for value in self.response_us[unanswered:]:
                         histogram.record_value(value)
                     log.write(f"Tag={tag},{t}.000,1.000,2.0,{histogram.encode().decode()}\n")
 

@@ -26,10 +26,10 @@ def write_log(path: Path, seconds: list[list[int]]) -> None:
 def test_merging_over_workers_and_seconds_is_the_same_as_pooling(workers: list[list[list[int]]]) -> None:
     with TemporaryDirectory() as directory:
         for index, seconds in enumerate(workers):
-            write_log(Path(directory) / f"w{index}.hlog", seconds)
+            write_log(Path(directory) / f"node1-w{index}-hold.hlog", seconds)
         whole = empty()
         for _, merged in merge_by_second(sorted(Path(directory).iterdir())):
-            whole.add(merged["response"])
+            whole.add(merged["hold", "response"])
     pooled = sorted(value for seconds in workers for values in seconds for value in values)
     found = percentiles(whole)
     assert found.samples == len(pooled)

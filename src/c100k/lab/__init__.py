@@ -1,0 +1,10 @@
+"""The lab: systemd-nspawn machines on this Linux box, on a private bridge, over one cached Debian image."""
+
+from __future__ import annotations
+
+from c100k.lab.config import LabConfig
+from c100k.lab.errors import LabError
+from c100k.lab.lifecycle import LabStatus, NodeStatus, down, status, up
+from c100k.lab.lock import hold
+
+__all__ = ["LabConfig", "LabError", "LabStatus", "NodeStatus", "down", "hold", "status", "up"]

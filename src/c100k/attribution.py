@@ -61,7 +61,7 @@ def _server_deaths(host: HostSamples) -> Iterator[dict[str, Any]]:
 
 def _how(event: dict[str, Any]) -> str:
     if event.get("signal"):
-        return _killed(int(event["signal"]))
+        return f"was killed by {event['signal']}"
     return f"exited with status {event.get('status')}"
 
 

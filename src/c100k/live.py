@@ -18,6 +18,9 @@ POLL_S = 1.0
 #: A generator host that has not answered for this long is taken for lost.
 LOST_S = 30.0
 
+#: After the end of its plan it need not answer any more; a generator ends as soon as its last request is settled.
+GONE_S = 3.0
+
 _PHASES = ("wait", "ramp", "settle", "hold", "stop", "done")
 
 
@@ -94,10 +97,11 @@ def _ask(endpoint: Endpoint) -> Mapping[str, Any] | None:
 
 
 def _over(last: Mapping[str, Any] | None, answer: Mapping[str, Any] | None, silent_s: float) -> bool:
-    """A generator is over when it says so, when it fell silent while it stopped, or when it was silent for too long."""
-    if answer is None and last is not None and last["state"] == "stop" and silent_s > 2:
-        return True
-    return (last is not None and last["state"] == "done") or silent_s > LOST_S
+    """A generator is over when it says so, when it fell silent after its time, or when it was silent for too long."""
+    if last is None:
+        return silent_s > LOST_S
+    ended = answer is None and time.time() > last["ends_at"]
+    return last["state"] == "done" or silent_s > (GONE_S if ended else LOST_S)
 
 
 def _merge(statuses: Sequence[Mapping[str, Any]], silent: tuple[str, ...]) -> Progress:

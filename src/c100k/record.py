@@ -42,11 +42,15 @@ class Phase(msgspec.Struct, frozen=True):
 
 
 class Connections(msgspec.Struct, frozen=True):
-    """`held_min` is the smallest of the client, server and kernel counts in any second of the hold."""
+    """`held_min` is the smallest of the client, server and kernel counts in any second of the hold.
+
+    `missing_max` is how many were missing then: the target less `held_min`.
+    """
 
     target: int
     peak: int
     held_min: int | None
+    missing_max: int | None
     hold_s: int
     connect_errors: int
     connect_error_causes: dict[str, int]

@@ -1,7 +1,7 @@
 """SLA and validity rules as data: `{name, metric, op, limit}`, evaluated over the figures of one run.
 
-`metric` is a path into `run.json` (`latency_ms.p95`); `limit` is a number, or such a path with an optional `factor`
-(`limit: connections.target, factor: 0.9999`). A figure that was not measured breaks its rule.
+`metric` is a path into `run.json` (`latency_ms.p95`); `limit` is a number, or such a path (`connections.target`). A
+figure that was not measured breaks its rule.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metric: str
     op: str
     limit: float | str
-    factor: float = 1.0
     phase: str = "hold"
     scenarios: list[str] = []
 
@@ -75,8 +74,6 @@ def evaluate(
 def _evaluate(rule: RuleSpec, figures: Mapping[str, Any], samples: Callable[[str], int]) -> Rule:
     actual = lookup(figures, rule.metric)
     limit = lookup(figures, rule.limit) if isinstance(rule.limit, str) else rule.limit
-    if limit is not None:
-        limit *= rule.factor
     passed = actual is not None and limit is not None and _OPERATORS[rule.op](actual, limit)
     return Rule(rule.name, rule.metric, rule.phase, rule.op, limit, actual, samples(rule.metric), passed)
 

@@ -142,10 +142,12 @@ def _connections(
     unexplained = Counter({cause: count for cause, count in closes.items() if cause != "stop"})
     reached = next((total.t for total in totals if total.client >= target), None)
     ramp_s = max(1, reached + 1 - math.floor(clock.start)) if clock and reached is not None else None
+    held_min = min((total.held for total in hold), default=None)
     return Connections(
         target=target,
         peak=max((total.held for total in totals), default=0),
-        held_min=min((total.held for total in hold), default=None),
+        held_min=held_min,
+        missing_max=None if held_min is None else max(0, target - held_min),
         hold_s=len(hold),
         connect_errors=errors.total(),
         connect_error_causes=dict(errors),

@@ -88,7 +88,7 @@ def _base_version(source: Path) -> str:
 
 
 def _files(source: Path) -> Iterable[Path]:
-    yield source / "pyproject.toml"
+    yield from (source / "pyproject.toml", source / "README.md")
     yield from sorted(
         path for path in (source / "src").rglob("*") if path.is_file() and "__pycache__" not in path.parts
     )

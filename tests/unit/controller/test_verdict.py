@@ -52,7 +52,7 @@ def test_a_server_worker_that_died_fails_the_run_and_is_named(raw_run: RawRun) -
     victim, witness = raw_run.hosts
     died = HOLD.start + 4
     victim.events.append(
-        {"t": died + 0.3, "event": "worker_died", "worker": 1, "pid": 77, "signal": 9, "connections": 60}
+        {"t": died + 0.3, "event": "worker_died", "worker": 1, "pid": 77, "signal": "SIGKILL", "connections": 60}
     )
     witness.causes.append((died, "hold", "close", "node1", "reset", 60))
     for t in range(died, HOLD.stop):

@@ -1,0 +1,68 @@
+"""JSON-RPC 2.0 messages: https://www.jsonrpc.org/specification."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+
+# MCP allows strings and integers, never null.
+RequestId: TypeAlias = int | str
+
+
+class Call(msgspec.Struct, gc=False):
+    """A request, or a notification when it has no `id`. Its `params` are decoded by whoever knows the method."""
+
+    jsonrpc: Literal["2.0"]
+    method: str
+    id: RequestId | msgspec.UnsetType = msgspec.UNSET
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class ErrorObject(msgspec.Struct):
+    code: int
+    message: str
+
+
+class ErrorAnswer(msgspec.Struct):
+    jsonrpc: str
+    id: RequestId | None
+    error: ErrorObject
+
+
+class RequestError(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, code: int, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"{code}: {message}")
+
+
+encode = msgspec.json.Encoder().encode
+decode_call = msgspec.json.Decoder(Call).decode
+decode_any = msgspec.json.Decoder().decode
+decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def result_line(request_id: RequestId, result: bytes) -> bytes:
+    """The line that answers a request with an encoded `result`."""
+    if type(request_id) is int:
+        return b'{"jsonrpc":"2.0","id":%d,"result":%b}\n' % (request_id, result)
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}\n' % (encode(request_id), result)
+
+
+def error_line(request_id: RequestId | None, code: int, message: str) -> bytes:
+    """The line that answers with an error; `request_id` is None when the request's own could not be read."""
+    return encode(ErrorAnswer("2.0", request_id, ErrorObject(code, message))) + b"\n"
+
+
+def readable_id(message: dict[str, Any]) -> RequestId | None:
+    """The id of a message that is no valid call, if it has one that can be answered to."""
+    found = message.get("id")
+    return found if isinstance(found, int | str) and not isinstance(found, bool) else None

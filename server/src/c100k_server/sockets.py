@@ -1,0 +1,60 @@
+"""Listening sockets that several processes share."""
+
+from __future__ import annotations
+
+import socket
+
+from c100k_server.config import Address
+from c100k_server.errors import BindError
+
+# The kernel clamps it to net.core.somaxconn.
+BACKLOG = 65535
+
+# A peer that vanished without a FIN is found after 2 minutes of silence and one more of unanswered probes.
+KEEPALIVE_IDLE_S = 120
+KEEPALIVE_INTERVAL_S = 15
+KEEPALIVE_PROBES = 4
+
+
+def reserve(address: Address, *, option: str) -> tuple[socket.socket, Address]:
+    """Bind, without listening, the address that the workers will share, and say which it is with its port.
+
+    The kernel hands a socket that does not listen no connection; holding it keeps others off the port while
+    workers come and go. Raises `BindError`.
+    """
+    try:
+        info = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family = info[0][0]
+        numeric = Address(str(info[0][4][0]), address.port)
+        # SO_REUSEPORT would let this server join another one of the same user without a word, so first
+        # find out without it whether anyone listens.
+        with _bound(family, numeric, share=False) as probe:
+            resolved = Address(numeric.host, probe.getsockname()[1])
+        return _bound(family, resolved, share=True), resolved
+    except OSError as error:
+        raise BindError(address=str(address), option=option, reason=error.strerror or str(error)) from None
+
+
+def shared_listener(address: Address) -> socket.socket:
+    """This process's own socket on a reserved address; accepted sockets inherit its options. Raises `OSError`."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = _bound(family, address, share=True)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+    return listener
+
+
+def _bound(family: int, address: Address, *, share: bool) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((address.host, address.port))
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound

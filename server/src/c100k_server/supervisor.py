@@ -1,0 +1,160 @@
+"""The parent: starts the workers, restarts those that die, answers operators, and drains on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from http import HTTPStatus
+
+from c100k_server import admin, metrics, sockets
+from c100k_server.config import ServeConfig
+from c100k_server.errors import WorkerStartError
+from c100k_server.events import emit
+from c100k_server.limits import WorkerPlan
+from c100k_server.statistics import StatisticsBoard
+from c100k_server.worker_process import WorkerProcess
+
+# A worker that has never served is given up after so many attempts in a row.
+START_ATTEMPTS = 5
+# The wait before a restart doubles for as long as workers die young.
+YOUNG_S = 5.0
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MAX_S = 5.0
+# What a worker may take beyond the drain itself.
+DRAIN_GRACE_S = 1.0
+
+
+class Supervisor:
+    """One server. `run` returns after a drain; it raises `BindError` or `WorkerStartError` when it cannot serve."""
+
+    def __init__(self, config: ServeConfig, plan: WorkerPlan) -> None:
+        self._config = config
+        self._plan = plan
+        self._board = StatisticsBoard.create(plan.workers)
+        self._workers: list[WorkerProcess] = []
+        self._draining = asyncio.Event()
+        self._killed = 0
+        self._announced = False
+        self._tcp = config.tcp
+        self._admin = config.admin
+
+    async def run(self) -> None:
+        reserved, self._tcp = sockets.reserve(self._config.tcp, option="--tcp")
+        server, self._admin = await admin.start(
+            self._config.admin, {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop_signal)
+        self._workers = [
+            WorkerProcess(index, self._config, self._tcp, self._plan.connections_max, self._board)
+            for index in range(self._plan.workers)
+        ]
+        started = time.monotonic()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for worker in self._workers:
+                    tasks.create_task(self._keep_alive(worker))
+        except* WorkerStartError as group:
+            # Several may have failed alike; one sentence is what the user needs.
+            raise group.exceptions[0] from None
+        finally:
+            server.close()
+            reserved.close()
+        emit("stopped", uptime_s=round(time.monotonic() - started, 3), killed=self._killed)
+
+    async def _keep_alive(self, worker: WorkerProcess) -> None:
+        never_served = 0
+        backoff_s = BACKOFF_FIRST_S
+        while not self._draining.is_set():
+            started = time.monotonic()
+            try:
+                served = await self._live_once(worker)
+            finally:
+                worker.kill()
+            if served:
+                never_served = 0
+            else:
+                never_served += 1
+                if never_served >= START_ATTEMPTS and not self._draining.is_set():
+                    raise WorkerStartError(worker=worker.index, attempts=never_served, reason=worker.problem)
+            if time.monotonic() - started >= YOUNG_S:
+                backoff_s = BACKOFF_FIRST_S
+            try:
+                async with asyncio.timeout(backoff_s):
+                    await self._draining.wait()
+            except TimeoutError:
+                backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+
+    async def _live_once(self, worker: WorkerProcess) -> bool:
+        """One life of a worker, from start to death; whether it has served."""
+        await worker.start()
+        if self._draining.is_set():
+            worker.terminate()
+        served = await worker.serves()
+        if served:
+            emit("worker_started", worker=worker.index, pid=worker.pid)
+            self._announce()
+        status = await worker.wait()
+        connections = worker.bury(cause="drain" if self._draining.is_set() else "worker_died")
+        if not self._draining.is_set():
+            ending = {"signal": signal.Signals(-status).name} if status < 0 else {"status": status}
+            emit("worker_died", worker=worker.index, pid=worker.pid, **ending, connections=connections)
+        return served
+
+    def _announce(self) -> None:
+        if self._announced or not all(worker.serving for worker in self._workers):
+            return
+        self._announced = True
+        emit(
+            "listening",
+            pid=os.getpid(),
+            tcp=str(self._tcp),
+            admin=str(self._admin),
+            workers=self._plan.workers,
+            connections_max=self._plan.workers * self._plan.connections_max,
+        )
+
+    def _on_stop_signal(self) -> None:
+        if self._draining.is_set():
+            # Asked twice: whoever asks does not want to wait.
+            self._kill_all()
+            return
+        self._draining.set()
+        emit("draining", connections=sum(worker.connections for worker in self._workers), drain_s=self._config.drain_s)
+        for worker in self._workers:
+            worker.terminate()
+        asyncio.get_running_loop().call_later(self._config.drain_s + DRAIN_GRACE_S, self._kill_all)
+
+    def _kill_all(self) -> None:
+        self._killed += sum(worker.kill() for worker in self._workers)
+
+    def _metrics(self) -> admin.Page:
+        usage = os.times()
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            resident_bytes = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        parent = metrics.ParentFigures(cpu_s=usage.user + usage.system, resident_bytes=resident_bytes)
+        text = metrics.render([worker.figures() for worker in self._workers], parent)
+        return HTTPStatus.OK, metrics.CONTENT_TYPE, text
+
+    def _healthz(self) -> admin.Page:
+        """Well while any worker serves: the others are being seen to."""
+        return self._health(well=any(worker.up for worker in self._workers))
+
+    def _readyz(self) -> admin.Page:
+        """Ready while all workers serve, so that load spreads as planned."""
+        well = bool(self._workers) and all(worker.up for worker in self._workers) and not self._draining.is_set()
+        return self._health(well=well)
+
+    def _health(self, *, well: bool) -> admin.Page:
+        up = sum(worker.up for worker in self._workers)
+        status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+        state = "draining" if self._draining.is_set() else "serving"
+        return status, "text/plain; charset=utf-8", f"{state}: {up} of {self._plan.workers} workers up\n"
+
+
+async def supervise(config: ServeConfig, plan: WorkerPlan) -> None:
+    """Run one server until it is told to stop."""
+    await Supervisor(config, plan).run()

@@ -1,0 +1,198 @@
+"""The real command, started as a user starts it, on free loopback ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+import c100k_server
+
+DEADLINE_S = 10.0
+SOURCE = Path(c100k_server.__file__).parent.parent
+
+
+class Client:
+    """One TCP connection that speaks a JSON message a line."""
+
+    def __init__(self, address: tuple[str, int], receive_buffer_bytes: int | None = None) -> None:
+        self.socket = socket.socket()
+        if receive_buffer_bytes is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        self.socket.settimeout(DEADLINE_S)
+        self.socket.connect(address)
+        self._received = b""
+
+    def send(self, *messages: object) -> None:
+        """Send messages in one segment; bytes go as they are."""
+        self.socket.sendall(b"".join(m if isinstance(m, bytes) else json.dumps(m).encode() + b"\n" for m in messages))
+
+    def receive(self) -> Any:
+        """The next message, or None once the server has closed."""
+        while b"\n" not in self._received:
+            data = self.socket.recv(65536)
+            if not data:
+                assert not self._received, f"closed in the middle of {self._received!r}"
+                return None
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
+        return json.loads(line)
+
+    def request(self, method: str, params: object = None, request_id: object = 1) -> Any:
+        message = {"jsonrpc": "2.0", "id": request_id, "method": method}
+        self.send(message if params is None else {**message, "params": params})
+        return self.receive()
+
+    def initialize(self, version: str = "2025-11-25") -> Any:
+        information = {"name": "test", "version": "0"}
+        params = {"protocolVersion": version, "capabilities": {}, "clientInfo": information}
+        answer = self.request("initialize", params, 0)
+        self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        return answer
+
+    def echo(self, text: str, request_id: object = 1) -> Any:
+        return self.request("tools/call", {"name": "echo", "arguments": {"text": text}}, request_id)
+
+
+class Server:
+    """A running `c100k-server serve`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.pids: dict[int, int] = {}
+        self._events: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._clients: list[Client] = []
+        self._reader = threading.Thread(target=self._read_events)
+        self._reader.start()
+        listening = self.event("listening")
+        self.tcp = address_of(listening["tcp"])
+        self.admin = listening["admin"]
+
+    def event(self, name: str) -> dict[str, Any]:
+        """The next event of that name; those before it are passed over."""
+        while True:
+            event = self._events.get(timeout=DEADLINE_S)
+            if event["event"] == "worker_started":
+                self.pids[event["worker"]] = event["pid"]
+            if event["event"] == name:
+                return event
+
+    def connect(self, *, initialized: bool = True, receive_buffer_bytes: int | None = None) -> Client:
+        client = Client(self.tcp, receive_buffer_bytes)
+        self._clients.append(client)
+        if initialized:
+            client.initialize()
+        return client
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urlopen(f"http://{self.admin}{path}", timeout=DEADLINE_S) as response:
+                return response.status, response.read().decode()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metrics(self) -> dict[str, float]:
+        """All samples, by name and labels as they are written."""
+        status, text = self.get("/metrics")
+        assert status == 200
+        samples = (re.fullmatch(r"c100k_server_(\S+) (\S+)", line) for line in text.splitlines())
+        return {sample[1]: float(sample[2]) for sample in samples if sample}
+
+    def total(self, name: str, cause: str = "") -> float:
+        """A metric summed over workers."""
+        labels = f',cause="{cause}"' if cause else ""
+        pattern = re.compile(rf'{name}\{{worker="\d+"{labels}\}}')
+        return sum(value for key, value in self.metrics().items() if pattern.fullmatch(key))
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < end, f"not within {DEADLINE_S} s; metrics: {self.metrics()}"
+            time.sleep(0.02)
+
+    def wait_closed(self, cause: str, count: int = 1) -> None:
+        self.wait_until(lambda: self.total("connections_closed_total", cause) == count)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE_S)
+
+    def clean_up(self) -> None:
+        for client in self._clients:
+            client.socket.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+    def _read_events(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._events.put(json.loads(line))
+
+
+def address_of(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., Server]]:
+    """Start a server with options of its own; all are gone after the test."""
+    servers: list[Server] = []
+
+    def start(*options: str, file_limit: int | None = None) -> Server:
+        process = launch("serve", "--tcp", "127.0.0.1:0", "--admin", "127.0.0.1:0", *options, file_limit=file_limit)
+        servers.append(Server(process))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.clean_up()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A server of one worker that tests share which leave it as it was."""
+    running = Server(launch("serve", "--tcp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1"))
+    yield running
+    running.clean_up()
+
+
+@pytest.fixture
+def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command to its end."""
+
+    def run(
+        *arguments: str, file_limit: int | None = None, python_path: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        process = launch(*arguments, file_limit=file_limit, python_path=python_path)
+        output, errors = process.communicate(timeout=DEADLINE_S)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    return run
+
+
+def launch(*arguments: str, file_limit: int | None = None, python_path: Path | None = None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "c100k_server", *arguments]
+    if file_limit is not None:
+        command = ["sh", "-c", f'ulimit -n {file_limit}; exec "$@"', "sh", *command]
+    path = os.pathsep.join(str(each) for each in (python_path, SOURCE) if each)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})

@@ -25,7 +25,7 @@ def explain_deaths(hosts: Iterable[HostSamples]) -> Iterator[str]:
                 f"at {_clock(event['t'])}, while it held {event['connections']:,} connections"
             )
         for worker in (host.generator or {}).get("workers", []):
-            if worker["exit_code"]:
+            if worker["died_at"]:
                 yield (
                     f"{host.name}: generator worker {worker['index']} (pid {worker['pid']}) "
                     f"{_exit(worker['exit_code'])} in the {worker['phase']} phase"

@@ -38,7 +38,7 @@ def generator_cost(hosts: Sequence[HostSamples], hold: range, slip: Percentiles)
         by_host=by_host,
         slip_ms=slip,
         workers=len(workers),
-        worker_deaths=sum(bool(worker["exit_code"]) for worker in workers),
+        worker_deaths=sum(worker["died_at"] is not None for worker in workers),
         unfinished_hosts=sum(host.generator is None or host.generator["stop_reason"] != "completed" for host in hosts),
     )
 

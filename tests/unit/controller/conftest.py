@@ -52,7 +52,7 @@ class RawHost:
         for t in SECONDS:
             held = self.connections if START + RAMP_S <= t < HOLD.stop else 0
             self.client[t], self.server[t], self.kernel[t] = held, held, 7 + 2 * held
-        self.workers = [{"index": 0, "pid": 4321, "connections": self.connections, "exit_code": 0, "phase": "stop"}]
+        self.workers = [{"index": 0, "pid": 4321, "connections": self.connections, "exit_code": 0, "died_at": None}]
 
     def write(self, run: RunDirectory) -> None:
         directory = run.host(self.name)

@@ -71,7 +71,7 @@ def test_a_server_worker_that_died_fails_the_run_and_is_named(raw_run: RawRun) -
 
 
 def test_a_generator_worker_that_died_makes_the_run_invalid(raw_run: RawRun) -> None:
-    raw_run.hosts[1].workers[0].update(exit_code=-9, phase="hold")
+    raw_run.hosts[1].workers[0].update(exit_code=-9, died_at=HOLD.start + 3.0, phase="hold")
     run = judge(raw_run)
     assert run["verdict"] == "INVALID"
     assert "node2: generator worker 0 (pid 4321) was killed by SIGKILL in the hold phase" in run["reasons"]

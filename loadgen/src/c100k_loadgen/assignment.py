@@ -1,0 +1,61 @@
+"""What goes between the parent and a worker: its part of the plan at the start, then one report a second."""
+
+from __future__ import annotations
+
+import msgspec
+
+from c100k_loadgen.capacity import share
+from c100k_loadgen.phases import Phase
+from c100k_loadgen.plan import Plan
+
+
+class Totals(msgspec.Struct):
+    """Counts since the start; `connected` is how many are open now.
+
+    `sent` = `answered` + `timeouts` + `errors` + still outstanding, once errors that answer to no send (wrong_id,
+    not_connected) are taken out. `intended` = `sent` + those not connected.
+    """
+
+    connected: int = 0
+    opened: int = 0
+    connect_errors: int = 0
+    closed: int = 0
+    intended: int = 0
+    sent: int = 0
+    answered: int = 0
+    errors: int = 0
+    timeouts: int = 0
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """Worker `index` of `workers`: it opens `connections`, numbered on this host from `first_connection` on."""
+
+    plan: Plan
+    index: int
+    workers: int
+    first_connection: int
+    connections: int
+    output: str
+    parent_pid: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The second [t, t + 1) of one worker, and its counts so far; `response_hdr` is the second's encoded histogram."""
+
+    t: int
+    phase: Phase
+    totals: Totals
+    sent: int
+    answered: int
+    response_hdr: str
+
+
+def assignments(plan: Plan, workers: int, output: str, parent_pid: int) -> list[Assignment]:
+    """The plan in as many parts as there are workers. Together they have each connection number once."""
+    parts = []
+    first = 0
+    for index in range(workers):
+        connections = share(plan.connections, workers, index)
+        parts.append(Assignment(plan, index, workers, first, connections, output, parent_pid))
+        first += connections
+    return parts

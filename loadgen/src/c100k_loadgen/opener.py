@@ -1,0 +1,227 @@
+"""Opening connections: on a paced ramp, a bounded number at a time, failed ones again after a while.
+
+Sockets are made here rather than by the event loop: asyncio and uvloop bind a source address without
+`IP_BIND_ADDRESS_NO_PORT`, which takes the port from every destination instead of only from this one. All connecting
+sockets wait in one epoll set of their own, which the event loop watches as a single descriptor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+import select
+import socket
+import time
+from typing import NamedTuple
+
+from c100k_loadgen.assignment import Assignment
+from c100k_loadgen.causes import cause_of
+from c100k_loadgen.connection import Connection, Owner
+from c100k_loadgen.schedule import Schedule
+
+#: From linux/in.h; the socket module has the name only since Python 3.12.
+_IP_BIND_ADDRESS_NO_PORT = 24
+
+#: Connects and handshakes that one worker has under way at most: a server that is slow is not also drowned.
+IN_FLIGHT = 512
+
+_BACKOFF_FIRST_S = 0.1
+_BACKOFF_MOST_S = 2.0
+_RETRIES_LEAST_PER_S = 10.0
+_TICK_S = 0.002
+
+
+class Destination(NamedTuple):
+    name: str
+    family: int
+    address: tuple[str, int]
+    source: str | None
+
+
+def destination(assignment: Assignment, number: int) -> Destination:
+    """Where connection `number` of this host goes: targets in turn, and for each of them source addresses in turn."""
+    plan = assignment.plan
+    target = plan.targets[number % len(plan.targets)]
+    sources = plan.source_addresses
+    source = sources[number // len(plan.targets) % len(sources)] if sources else None
+    family = socket.AF_INET6 if ":" in target.address else socket.AF_INET
+    return Destination(target.name, family, (target.address, target.port), source)
+
+
+def connecting_socket(to: Destination) -> socket.socket:
+    """A non-blocking socket whose connect to the destination is under way.
+
+    Raises:
+        OSError: it failed already.
+    """
+    made = socket.socket(to.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if to.source is not None:
+            made.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            made.bind((to.source, 0))
+        made.connect(to.address)
+    except BlockingIOError:
+        return made
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+class Opener:
+    """Opens the connections of one worker from `start` on (`time.monotonic` seconds)."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, assignment: Assignment, start: float) -> None:
+        plan = assignment.plan
+        # The ramp is evened out over the workers of this host too: each takes every n-th connect.
+        self._schedule = Schedule(
+            start=start,
+            end=math.inf,
+            per_s=assignment.connections / (plan.ramp_s or _TICK_S),
+            offset=assignment.index / assignment.workers,
+            limit=assignment.connections,
+        )
+        self._retry_pace = max(_RETRIES_LEAST_PER_S, assignment.connections / max(1, plan.ramp_s))
+        self._assignment = assignment
+        self._owner = owner
+        self._loop = loop
+        self._timeout_s = plan.timeout_s
+        self._begun = 0  # connections whose first attempt was made
+        self._again: list[tuple[float, int, int]] = []  # heap of (not before, number, attempts so far)
+        self._again_allowance, self._again_counted_at = 0.0, start
+        self._opening: dict[Connection, tuple[float, socket.socket]] = {}  # oldest first
+        self._connecting: dict[int, tuple[socket.socket, Connection]] = {}
+        self._adopting: set[asyncio.Task[None]] = set()
+        self._epoll = select.epoll()
+        self._timer: asyncio.TimerHandle | None = None
+        self._retrying = True
+        loop.add_reader(self._epoll.fileno(), self._connected)
+        self._arm(time.monotonic())
+
+    def opened(self, connection: Connection) -> None:
+        """The connection's session is open."""
+        self._done(connection)
+
+    def failed(self, connection: Connection) -> None:
+        """The attempt came to nothing; it is made again later, until `end_retries`."""
+        self._done(connection)
+        self.again(connection.number, connection.attempts + 1)
+
+    def again(self, number: int, attempts: int) -> None:
+        """Open connection `number` once more, later the more often that was tried."""
+        if self._retrying:
+            wait_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2 ** min(attempts, 10))
+            heapq.heappush(self._again, (time.monotonic() + wait_s, number, attempts))
+            self._arm(time.monotonic())
+
+    def end_retries(self) -> list[str]:
+        """The settle phase is over: what is under way may still succeed, nothing new begins.
+
+        Returns the targets of the connections whose turn never came, because too many others were under way.
+        """
+        self._retrying = False
+        self._again.clear()
+        first, part = self._assignment.first_connection, self._assignment
+        never = [destination(part, first + place).name for place in range(self._begun, part.connections)]
+        self._begun = part.connections
+        return never
+
+    def expire(self, now: float) -> None:
+        """Give up attempts that are older than the time-out."""
+        while self._opening:
+            connection, (began, made) = next(iter(self._opening.items()))
+            if now - began < self._timeout_s:
+                return
+            if self._connecting.pop(made.fileno(), None) is not None:
+                self._epoll.unregister(made.fileno())
+                made.close()
+            connection.fail("timeout")
+
+    def stop(self) -> None:
+        """Drop everything that is under way, without counting it."""
+        self.end_retries()
+        self._loop.remove_reader(self._epoll.fileno())
+        for made, _ in self._connecting.values():
+            made.close()
+        self._connecting.clear()
+        for connection in self._opening:
+            connection.abandon()
+        self._opening.clear()
+        self._epoll.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _done(self, connection: Connection) -> None:
+        if self._opening.pop(connection, None) is not None and len(self._opening) == IN_FLIGHT - 1:
+            self._arm(time.monotonic())
+
+    def _arm(self, now: float) -> None:
+        """Wake up for the next attempt; when the bound is reached, whatever ends next wakes this up."""
+        if len(self._opening) >= IN_FLIGHT:
+            return
+        next_at = math.inf
+        if self._begun < self._assignment.connections and self._retrying:
+            next_at = self._schedule.time_of(self._begun)
+        if self._again:
+            allowed_at = self._again_counted_at + (1 - self._again_allowance) / self._retry_pace
+            next_at = min(next_at, max(self._again[0][0], allowed_at))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if next_at < math.inf:
+            self._timer = self._loop.call_later(max(_TICK_S, next_at - now), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        due = self._schedule.due(now)
+        while self._begun < due and len(self._opening) < IN_FLIGHT:
+            number, self._begun = self._assignment.first_connection + self._begun, self._begun + 1
+            self._attempt(number, 0, now)
+        # Attempts that are made again keep the pace of the ramp, else a server that refuses would be asked ever faster.
+        earned = (now - self._again_counted_at) * self._retry_pace
+        self._again_allowance = min(self._retry_pace, self._again_allowance + earned)
+        self._again_counted_at = now
+        while (
+            self._again and self._again[0][0] <= now and len(self._opening) < IN_FLIGHT and self._again_allowance >= 1
+        ):
+            self._again_allowance -= 1
+            _, number, attempts = heapq.heappop(self._again)
+            self._attempt(number, attempts, now)
+        self._arm(now)
+
+    def _attempt(self, number: int, attempts: int, now: float) -> None:
+        to = destination(self._assignment, number)
+        connection = Connection(self._owner, number, to.name, attempts)
+        try:
+            made = connecting_socket(to)
+        except OSError as error:
+            connection.fail(cause_of(error.errno))
+            return
+        self._opening[connection] = now, made
+        self._connecting[made.fileno()] = made, connection
+        self._epoll.register(made.fileno(), select.EPOLLOUT)
+
+    def _connected(self) -> None:
+        """Connects that came to an end, one way or the other."""
+        for descriptor, _ in self._epoll.poll(0):
+            made, connection = self._connecting.pop(descriptor)
+            self._epoll.unregister(descriptor)
+            error = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                made.close()
+                connection.fail(cause_of(error))
+                continue
+            task = self._loop.create_task(self._adopt(made, connection))
+            self._adopting.add(task)
+            task.add_done_callback(self._adopting.discard)
+
+    async def _adopt(self, made: socket.socket, connection: Connection) -> None:
+        """Hand a connected socket to the event loop."""
+        try:
+            await self._loop.create_connection(lambda: connection, sock=made)
+        except OSError as error:
+            made.close()
+            connection.fail(cause_of(error.errno))

@@ -1,0 +1,225 @@
+"""The plan: what one host is asked to do. A bad one is refused whole, with every problem and its line.
+
+Fields and their limits are the types below; `read_plan` checks each field on its own, so that one bad field does not
+hide the next.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import math
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from c100k_loadgen.errors import PlanError
+from c100k_loadgen.phases import Timetable
+
+#: Names go into file names and CSV cells.
+Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=200)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[int, Meta(ge=0, le=30 * 24 * 3600)]
+
+#: How long after its reading a plan without `start_at` begins.
+_LEAD_S = 1
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A server: the name it is counted under, and where it listens."""
+
+    name: Name
+    address: str
+    port: Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One host's part of a run. Durations are whole seconds, so that each second's row lies in one phase.
+
+    `rate_per_s` messages are sent over all of this host's connections from the settle phase on. `start_at` is in Unix
+    seconds. `timeout_s` bounds a connect with its handshake, and each request. `controller_timeout_s` ends the run when
+    the status was not asked for so long; 0 never does.
+    """
+
+    schema_version: Literal[1]
+    run_id: Name
+    host: Name
+    protocol: Literal["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] = "2025-11-25"
+    transport: Literal["tcp"] = "tcp"
+    targets: list[Target]
+    source_addresses: list[str] = []
+    connections: Count
+    rate_per_s: Annotated[float, Meta(ge=0)]
+    payload_bytes: Annotated[int, Meta(ge=0, le=1 << 20)] = 100
+    start_at: Annotated[float, Meta(ge=0)] | None = None
+    ramp_s: Seconds = 20
+    settle_s: Seconds = 10
+    hold_s: Seconds = 300
+    timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 10.0
+    workers: Count | Literal["auto"] = "auto"
+    controller_timeout_s: Annotated[float, Meta(ge=0)] = 0.0
+
+    def resolved(self, now: float) -> Plan:
+        """With a start, on a whole second: all hosts that are given the same start round it alike."""
+        start_at = now + _LEAD_S if self.start_at is None else self.start_at
+        return msgspec.structs.replace(self, start_at=float(math.ceil(start_at)))
+
+    @property
+    def timetable(self) -> Timetable:
+        """The phases of a resolved plan."""
+        if self.start_at is None:
+            raise ValueError("a plan has a timetable once it is resolved")
+        return Timetable.of(int(self.start_at), self.ramp_s, self.settle_s, self.hold_s)
+
+
+def read_plan(path: Path) -> Plan:
+    """Read and check the plan at `path`.
+
+    Raises:
+        PlanError: it cannot be read, or it has problems (all of them are told).
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PlanError(str(path), [f"it cannot be read: {error.strerror}."]) from None
+    except UnicodeDecodeError:
+        raise PlanError(str(path), ["it is not a text file in UTF-8."]) from None
+    return parse_plan(text, str(path))
+
+
+def parse_plan(text: str, source: str) -> Plan:
+    """The plan in `text`; `source` names it in problems."""
+    reader = _Reader()
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise PlanError(source, [f"line {line}: this is not YAML: {error.problem}."]) from None
+    except yaml.YAMLError as error:
+        raise PlanError(source, [f"this is not YAML: {str(error).splitlines()[0]}."]) from None
+    if node is None:
+        raise PlanError(source, ["line 1: the plan is empty."])
+    fields = reader.fields(node, Plan, "")
+    if reader.problems:
+        raise PlanError(source, [f"line {line}: {sentence}" for line, sentence in sorted(reader.problems)])
+    return msgspec.convert(fields, Plan)
+
+
+class _Reader:
+    """Turns YAML nodes into checked values, and keeps what is wrong with them as (line, sentence)."""
+
+    def __init__(self) -> None:
+        self.problems: list[tuple[int, str]] = []
+        self._constructor = yaml.constructor.SafeConstructor()
+
+    def fields(self, node: yaml.Node, kind: type[msgspec.Struct], prefix: str) -> dict[str, Any]:
+        """The values in `node`, a mapping, that are good for the fields of `kind`."""
+        if not isinstance(node, yaml.MappingNode):
+            self._add(node, f"{prefix.rstrip('.') or 'a plan'} must be a mapping of names to values.")
+            return {}
+        known = {field.name: field for field in msgspec.structs.fields(kind)}
+        seen: dict[str, yaml.Node] = {}
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(getattr(key_node, "value", ""))
+            if key not in known:
+                close = difflib.get_close_matches(key, known, n=1)
+                hint = f"; did you mean {close[0]}?" if close else "."
+                self._add(key_node, f"{prefix}{key} is not known here{hint}")
+            elif key in seen:
+                self._add(key_node, f"{prefix}{key} is given twice; the first is on line {_line(seen[key])}.")
+            else:
+                seen[key] = value_node
+                self._field(key, value_node, known[key].type, prefix, values)
+        for name, field in known.items():
+            close_to = [key for key in (str(getattr(k, "value", "")) for k, _ in node.value) if key not in known]
+            if field.required and name not in seen and not difflib.get_close_matches(name, close_to, n=1):
+                self._add(node, f"{prefix}{name} is missing.")
+        self._together(seen, values, prefix)
+        return values
+
+    def _field(self, key: str, node: yaml.Node, kind: Any, prefix: str, values: dict[str, Any]) -> None:
+        if key == "targets":
+            values[key] = self._targets(node)
+            return
+        try:
+            value = self._constructor.construct_object(node, deep=True)
+        except Exception:  # PyYAML lets through whatever its converters raise on an explicit tag
+            self._add(node, f"{prefix}{key} cannot be read as a value.")
+            return
+        if isinstance(value, float) and not math.isfinite(value):
+            self._add(node, f"{prefix}{key} must be a finite number.")
+            return
+        try:
+            values[key] = msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            self._add(node, f"{prefix}{key} is {value!r}; {_plain(str(error))}.")
+
+    def _targets(self, node: yaml.Node) -> list[dict[str, Any]]:
+        if not isinstance(node, yaml.SequenceNode) or not node.value:
+            self._add(node, "targets must be a list of at least one {name, address, port}.")
+            return []
+        found = [self.fields(item, Target, f"targets[{index}].") for index, item in enumerate(node.value)]
+        names: dict[str, int] = {}
+        places: dict[tuple[str, int], int] = {}
+        for index, (item, target) in enumerate(zip(node.value, found, strict=True)):
+            if "name" in target and names.setdefault(target["name"], index) != index:
+                self._add(item, f"targets[{index}] has the name {target['name']} of targets[{names[target['name']]}].")
+            if "address" in target and "port" in target:
+                place = (str(_address(target["address"])), target["port"])
+                if places.setdefault(place, index) != index:
+                    self._add(item, f"targets[{index}] is the same address and port as targets[{places[place]}].")
+        return found
+
+    def _together(self, nodes: dict[str, yaml.Node], values: dict[str, Any], prefix: str) -> None:
+        """What the type of one field does not say."""
+        if "address" in values and _address(values["address"]) is None:
+            self._add(nodes["address"], f"{prefix}address is {values['address']!r}, which is not an IP address.")
+            del values["address"]
+        sources = [_address(text) for text in values.get("source_addresses", [])]
+        for text, source in zip(values.get("source_addresses", []), sources, strict=True):
+            if source is None:
+                self._add(nodes["source_addresses"], f"source_addresses holds {text!r}, which is not an IP address.")
+        if len(set(sources)) < len(sources):
+            self._add(nodes["source_addresses"], "source_addresses holds the same address twice.")
+        targets = [_address(target["address"]) for target in values.get("targets", []) if "address" in target]
+        if len({address.version for address in (*sources, *targets) if address}) > 1 and sources:
+            self._add(nodes["source_addresses"], "source_addresses and targets mix IPv4 and IPv6.")
+        workers, connections = values.get("workers"), values.get("connections", math.inf)
+        if isinstance(workers, int) and workers > connections:
+            self._add(nodes["workers"], f"workers is {workers}, more than the {connections} connections they share.")
+        if (start_at := values.get("start_at")) is not None and start_at < time.time():
+            self._add(nodes["start_at"], f"start_at is {time.time() - start_at:,.1f} s in the past.")
+
+    def _add(self, node: yaml.Node, sentence: str) -> None:
+        self.problems.append((_line(node), sentence))
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _plain(error: str) -> str:
+    """msgspec's message as the rest of a sentence: "Expected `int` >= 1" -> "expected a whole number >= 1"."""
+    words = {
+        "`int`": "a whole number",
+        "`float`": "a number",
+        "`str`": "a text",
+        "`array`": "a list",
+        "null": "nothing",
+    }
+    sentence = error[0].lower() + error[1:]
+    for code, word in words.items():
+        sentence = sentence.replace(code, word)
+    return sentence.replace("`", "").replace("|", " or ")

@@ -1,0 +1,68 @@
+"""Recording a value fast, in the counts of an HdrHistogram.
+
+`HdrHistogram.record_value` takes 2.4 us, a tenth of what a whole message may cost. The index of a value is a shift and
+an addition when the lowest value is 1 and the number of sub-buckets is fixed (2048 for three digits), so values are
+counted in a plain list, and copied into an HdrHistogram once a second, for its encoding.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from typing import NamedTuple
+
+from hdrh.histogram import HdrHistogram
+
+LOWEST_US = 1
+HIGHEST_US = 3_600_000_000
+DIGITS = 3
+
+
+class Interval(NamedTuple):
+    """What was recorded since the last look: how many values, the largest, and all of them as an encoded histogram."""
+
+    samples: int
+    max_us: int
+    encoded: str
+
+
+def count_index(value_us: int) -> int:
+    """The place of a value among the counts; the same for all values that three digits cannot tell apart."""
+    bucket = (value_us | 2047).bit_length() - 11
+    return (bucket << 10) + (value_us >> bucket)
+
+
+COUNTS = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS).counts_len
+_EMPTY = Interval(0, 0, str(HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS).encode(), "ascii"))
+
+
+class Recorder:
+    """Counts of values from 0 us to 1 h with three significant digits; what is larger counts as 1 h."""
+
+    __slots__ = ("_counts", "_max_us")
+
+    def __init__(self) -> None:
+        self._counts = [0] * COUNTS
+        self._max_us = -1
+
+    def record(self, value_us: int) -> None:
+        """Count one value, which must not be negative."""
+        if value_us > self._max_us:
+            self._max_us = value_us = min(value_us, HIGHEST_US)
+        # `count_index`, without the cost of calling it.
+        bucket = (value_us | 2047).bit_length() - 11
+        self._counts[(bucket << 10) + (value_us >> bucket)] += 1
+
+    def take(self) -> Interval:
+        """What was recorded since the last call, which is then forgotten."""
+        if self._max_us < 0:
+            return _EMPTY
+        used = count_index(self._max_us) + 1
+        counts = array("Q", self._counts[:used])
+        histogram = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
+        ctypes.memmove(ctypes.addressof(histogram.counts), counts.buffer_info()[0], used * counts.itemsize)
+        histogram.max_value, histogram.total_count = self._max_us, sum(counts)
+        interval = Interval(histogram.total_count, self._max_us, str(histogram.encode(), "ascii"))
+        self._counts[:used] = [0] * used
+        self._max_us = -1
+        return interval

@@ -1,0 +1,123 @@
+"""An MCP server over TCP that behaves, or misbehaves on purpose: `python misbehaving_server.py BEHAVIOUR`.
+
+It prints its port, and when it is told to stop (SIGTERM) what it counted, as one JSON object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+COUNTS: Counter[str] = Counter()
+STALL_S = 3.0
+STALL_AFTER_CALLS = 75
+LATE_S = 1.5
+
+
+class Session(asyncio.Protocol):
+    def __init__(self, behaviour: str) -> None:
+        self._behaviour = behaviour
+        self._rest = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        COUNTS["connections"] += 1
+        self._transport = transport
+
+    def connection_lost(self, error: Exception | None) -> None:
+        COUNTS["lost" if error else "ended"] += 1
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            method = message.get("method", "reply")
+            COUNTS[method] += 1
+            if method == "initialize":
+                self._initialize(message)
+            elif method == "notifications/initialized":
+                self._initialized()
+            elif method == "tools/call":
+                self._call(message)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._transport.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+
+    def _initialize(self, message: dict[str, Any]) -> None:
+        if self._behaviour == "deaf":
+            return
+        if self._behaviour == "garbage_in_handshake":
+            self._transport.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+            return
+        if self._behaviour == "closes_in_handshake":
+            self._transport.write(b'{"jsonrpc":"2.0","id":0,')
+            self._transport.close()
+            return
+        version = "2024-11-05" if self._behaviour == "other_version" else message["params"]["protocolVersion"]
+        result: dict[str, Any] = {
+            "protocolVersion": version,
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "t", "version": "1"},
+        }
+        self._send({"id": message["id"], "result": result})
+
+    def _initialized(self) -> None:
+        if self._behaviour == "talks":
+            self._send({"method": "notifications/message", "params": {"level": "info", "data": "hello"}})
+            self._send({"id": "question-1", "method": "ping"})
+            self._send({"id": 7, "method": "roots/list"})
+
+    def _call(self, message: dict[str, Any]) -> None:
+        text, number = message["params"]["arguments"]["text"], message["id"]
+        assert message["params"]["name"] == "echo"
+        COUNTS["text_bytes"] += len(text)
+        good = {"id": number, "result": {"content": [{"type": "text", "text": text}]}}
+        match self._behaviour:
+            case "silent":
+                pass
+            case "garbage":
+                self._transport.write(b"\x00\xff not JSON\n")
+            case "wrong_id":
+                self._send({**good, "id": number + 1_000_000})
+            case "foreign_id":
+                self._send({**good, "id": str(number)})
+            case "wrong_payload":
+                self._send({**good, "result": {"content": [{"type": "text", "text": text[::-1]}]}})
+            case "wrong_shape":
+                self._send({**good, "result": {"content": "none"}})
+            case "rpc_error":
+                self._send({"id": number, "error": {"code": -32603, "message": "no"}})
+            case "tool_error":
+                self._send({**good, "result": {**good["result"], "isError": True}})
+            case "hangs_up":
+                self._transport.close()
+            case "late":
+                asyncio.get_running_loop().call_later(LATE_S, self._send, good)
+            case "twice":
+                self._send(good)
+                self._send(good)
+            case "stall":
+                if COUNTS["tools/call"] == STALL_AFTER_CALLS:
+                    time.sleep(STALL_S)
+                self._send(good)
+            case _:
+                self._send(good)
+
+
+async def serve(behaviour: str) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    server = await loop.create_server(lambda: Session(behaviour), "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await stopped.wait()
+    print(json.dumps(COUNTS), flush=True)
+
+
+asyncio.run(serve(sys.argv[1]))

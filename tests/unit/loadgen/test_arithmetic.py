@@ -1,0 +1,124 @@
+"""Properties of what is computed: the recorder against HdrHistogram itself, the schedule, and how work is shared."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+from hdrh.histogram import HdrHistogram
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from c100k_loadgen.assignment import assignments
+from c100k_loadgen.opener import destination
+from c100k_loadgen.phases import Timetable
+from c100k_loadgen.plan import Plan, Target
+from c100k_loadgen.recorder import COUNTS, HIGHEST_US, Recorder
+from c100k_loadgen.schedule import Schedule
+from c100k_loadgen.session import EchoCall
+
+values = st.lists(
+    st.one_of(st.integers(0, HIGHEST_US), st.integers(0, 5000), st.integers(0, 34).map(lambda n: 2**n // 2))
+)
+
+
+@settings(max_examples=40)  # each looks at all 23,552 counts twice
+@given(values, values)
+def test_the_recorder_counts_as_hdrhistogram_does(first: list[int], second: list[int]) -> None:
+    recorder = Recorder()
+    for recorded in (first, second):
+        reference = HdrHistogram(1, HIGHEST_US, 3)
+        for value in recorded:
+            recorder.record(value)
+            assert reference.record_value(min(value, HIGHEST_US))
+        interval = recorder.take()
+        decoded = HdrHistogram.decode(interval.encoded)
+        assert (interval.samples, interval.max_us) == (len(recorded), min(HIGHEST_US, max(recorded, default=0)))
+        assert decoded.get_total_count() == len(recorded)
+        assert [decoded.get_count_at_index(i) for i in range(COUNTS)] == list(reference.counts)
+        assert decoded.get_max_value() == reference.get_max_value()
+        assert interval.encoded.encode() == reference.encode()
+
+
+def test_a_value_beyond_an_hour_counts_as_an_hour() -> None:
+    recorder = Recorder()
+    recorder.record(10 * HIGHEST_US)
+    assert HdrHistogram.decode(recorder.take().encoded).get_count_at_value(HIGHEST_US) == 1
+
+
+@given(
+    rate=st.one_of(st.floats(0.01, 20_000), st.integers(1, 20_000).map(float)),
+    seconds=st.integers(1, 20),
+    processes=st.integers(1, 8),
+    start=st.floats(0, 1e6),
+)
+def test_shared_schedules_have_every_message_once(rate: float, seconds: int, processes: int, start: float) -> None:
+    shared = [Schedule(start, start + seconds, rate / processes, w / processes) for w in range(processes)]
+    by_second = [[s.due(start + t) for t in range(seconds + 1)] for s in shared]
+    whole = Schedule(start, start + seconds, rate)
+    for t in range(seconds + 1):
+        assert sum(counts[t] for counts in by_second) == pytest.approx(whole.due(start + t), abs=1)
+        assert whole.due(start + t) == pytest.approx(rate * t, abs=1)
+    if rate == int(rate):
+        assert sum(counts[-1] for counts in by_second) == rate * seconds
+    assert all(counts == sorted(counts) for counts in by_second)
+    assert all(s.due(start + 2 * seconds) == counts[-1] for s, counts in zip(shared, by_second, strict=True))
+
+
+@given(rate=st.floats(0.1, 20_000), start=st.floats(0, 1e6), after=st.floats(0, 100))
+def test_what_is_due_is_what_lies_before(rate: float, start: float, after: float) -> None:
+    schedule = Schedule(start, math.inf, rate)
+    due = schedule.due(start + after)
+    slack = 1e-6 / rate + 1e-9
+    assert due == 0 or schedule.time_of(due - 1) <= start + after + slack
+    assert schedule.time_of(due) >= start + after - slack
+
+
+def test_a_schedule_without_a_rate_is_empty() -> None:
+    assert Schedule(0, 100, 0).due(50) == 0
+    assert Schedule(0, 100, 10, limit=7).due(50) == 7
+
+
+@given(
+    connections=st.integers(1, 500), workers=st.integers(1, 12), targets=st.integers(1, 5), sources=st.integers(0, 3)
+)
+def test_connections_are_shared_out_evenly(connections: int, workers: int, targets: int, sources: int) -> None:
+    plan = Plan(
+        schema_version=1,
+        run_id="r",
+        host="h",
+        targets=[Target(f"t{i}", f"10.0.0.{i}", 7000) for i in range(targets)],
+        source_addresses=[f"10.0.1.{i}" for i in range(sources)],
+        connections=connections,
+        rate_per_s=1,
+        start_at=100.0,
+    )
+    parts = assignments(plan, min(workers, connections), "out", 1)
+    numbers = [part.first_connection + i for part in parts for i in range(part.connections)]
+    assert numbers == list(range(connections))
+    assert max(part.connections for part in parts) - min(part.connections for part in parts) <= 1
+    pairs: dict[tuple[str, str | None], int] = {}
+    for number in numbers:
+        to = destination(parts[0], number)
+        pairs[to.name, to.source] = pairs.get((to.name, to.source), 0) + 1
+    assert max(pairs.values()) <= -(-connections // (targets * max(1, sources)))
+
+
+@given(st.integers(1, 10**12), st.integers(0, 400))
+def test_a_call_carries_a_text_of_its_own_and_of_the_size_asked_for(request_id: int, payload_bytes: int) -> None:
+    line, text = EchoCall(payload_bytes).message(request_id)
+    message = msgspec.json.decode(line)
+    assert line.endswith(b"}\n")
+    assert (message["id"], message["params"]) == (request_id, {"name": "echo", "arguments": {"text": text}})
+    assert len(text) == payload_bytes
+    assert payload_bytes < 13 or text.startswith(f"{request_id}-")
+
+
+@given(start=st.integers(0, 10**9), ramp=st.integers(0, 50), settle=st.integers(0, 50), hold=st.integers(0, 50))
+def test_phases_follow_one_another(start: int, ramp: int, settle: int, hold: int) -> None:
+    times = Timetable.of(start, ramp, settle, hold)
+    phases = [times.phase_at(start - 1 + t) for t in range(ramp + settle + hold + 2)]
+    assert phases == ["wait"] + ["ramp"] * ramp + ["settle"] * settle + ["hold"] * hold + ["stop"]
+    assert times.phase_ends_at(times.stop_at) is None
+    assert times.phase_ends_at(start - 1) == start

@@ -1,0 +1,116 @@
+"""A run that is stopped, starved or watched from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hdrh.histogram import HdrHistogram
+
+if TYPE_CHECKING:
+    from tests.unit.loadgen.conftest import Run
+
+StartRun = Callable[..., "Run"]
+
+
+def test_status_and_a_killed_worker(start_run: StartRun) -> None:
+    run = start_run(workers=2, hold_s=3)
+    status = run.wait_for(lambda status: status["state"] == "hold" and status["last_second"]["answered"] == 50)
+    check_status(run, status)
+    os.kill(status["workers"][1]["pid"], signal.SIGKILL)
+    after = run.wait_for(lambda status: not status["workers"][1]["alive"])
+    assert after["workers"][0]["alive"]
+    run.finish()
+    assert run.exit_code == 1
+    generator = run.generator
+    first, second = generator["workers"]
+    assert generator["stop_reason"] == "completed"
+    assert (first["exit_code"], first["died_at"]) == (0, None)
+    assert (second["exit_code"], second["phase"]) == (-9, "hold")
+    assert generator["started_at"] < second["died_at"] < generator["ended_at"]
+    assert [event["exit_code"] for event in run.events if event["event"] == "worker_died"] == [-9]
+    held = [row for row in run.seconds("hold") if (row["intended"], row["sent"]) == ("25", "25")]
+    assert 3 <= len(held) < 2 * 3, "the one that lives has all its seconds, the dead one those until then"
+
+
+def check_status(run: Run, status: dict[str, Any]) -> None:
+    assert (status["run_id"], status["host"]) == ("20261123T101500Z-test", "node1")
+    assert (status["target"], status["connected"]) == (20, 20)
+    assert status["ends_at"] == status["phase_ends_at"] == run.generator["plan"]["start_at"] + 5
+    assert status["sent"] >= 50
+    assert (status["errors"], status["timeouts"], status["closed"], status["connect_errors"]) == (0, 0, 0, 0)
+    second = HdrHistogram.decode(status["last_second"]["response_hdr"])
+    assert second.get_total_count() == 50
+    assert [worker["index"] for worker in status["workers"]] == [0, 1]
+    address = run.generator["status_address"]
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"http://{address}/statuses", timeout=5)
+    with pytest.raises(urllib.error.HTTPError, match="405"):
+        urllib.request.urlopen(f"http://{address}/status", data=b"{}", timeout=5)
+
+
+def test_signals_in_the_ramp_end_a_run_in_good_order(start_run: StartRun) -> None:
+    runs = {number: start_run(number.name, workers=2, ramp_s=20) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number, run in runs.items():
+        run.wait_for(lambda status: status["connected"] > 0)
+        run.process.send_signal(number)
+    for run in runs.values():
+        run.finish()
+        assert run.exit_code == 1
+        assert run.generator["stop_reason"] == "signal"
+        assert [worker["exit_code"] for worker in run.generator["workers"]] == [0, 0]
+        assert run.causes("close").keys() == {"stop"}
+        assert 0 < run.total("opened") == run.total("closed") < 20
+        assert run.seconds()[-1]["phase"] == "stop"
+
+
+@pytest.mark.scenario("good", hold_s=300, controller_timeout_s=3)
+def test_it_stops_when_nobody_asks_for_the_status(run: Run) -> None:
+    assert run.exit_code == 1
+    assert run.generator["stop_reason"] == "controller_vanished"
+    assert run.generator["ended_at"] - run.generator["started_at"] >= 3
+    assert run.total("opened") == run.causes("close")["stop"] == 20
+
+
+def test_workers_stop_when_their_parent_is_killed(start_run: StartRun, gone: Callable[[int], bool]) -> None:
+    run = start_run(workers=2, hold_s=300)
+    workers = [worker["pid"] for worker in run.wait_until("hold")["workers"]]
+    run.process.kill()
+    run.process.communicate()
+    assert [gone(pid) for pid in workers] == [True, True]
+    assert run.total("opened") == run.causes("close")["stop"] == 20, "they closed and wrote what was left"
+
+
+def test_a_paused_worker_sends_late_but_sends_all(start_run: StartRun) -> None:
+    run = start_run(hold_s=4, timeout_s=8)
+    pid = run.wait_until("hold")["workers"][0]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(2)
+    os.kill(pid, signal.SIGCONT)
+    assert run.finish().exit_code == 0
+    assert run.total("intended", "hold") == 4 * 50
+    assert run.total("sent") == run.total("answered") == 5 * 50
+    assert run.histogram("slip").get_max_value() > 1_500_000
+    assert run.histogram("response").get_max_value() > 1_500_000
+    assert run.histogram("service").get_value_at_percentile(50) < 1_000_000
+    assert max(float(row["loop_lag_max_ms"]) for row in run.seconds()) > 1_500
+    seconds = [int(row["t"]) for row in run.seconds()]
+    assert seconds == list(range(seconds[0], seconds[-1] + 1)), "no second has no row"
+
+
+def test_an_output_directory_is_used_once(start_run: StartRun) -> None:
+    first = start_run(ramp_s=20)
+    first.wait_for(lambda status: True)
+    before = json.loads((first.output / "generator.json").read_text())
+    second = start_run(ramp_s=20).finish()
+    assert second.exit_code == 2
+    assert "already holds a run" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+    assert first.generator["started_at"] == before["started_at"]

@@ -1,0 +1,183 @@
+"""Plans that are refused: every problem at once, each a sentence with its line, and exit code 2 before any connect."""
+
+from __future__ import annotations
+
+import subprocess
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from c100k_loadgen import Plan, PlanError, read_plan
+from c100k_loadgen.capacity import Limits, problems, workers_for
+
+Loadgen = Callable[..., subprocess.CompletedProcess[str]]
+
+GOOD: dict[str, Any] = {
+    "schema_version": 1,
+    "run_id": "r1",
+    "host": "node1",
+    "targets": [{"name": "node2", "address": "127.0.0.1", "port": 7000}],
+    "connections": 100,
+    "rate_per_s": 10,
+}
+LIMITS = Limits(nofile=20_000, ports=28_232, port_range=(32768, 60999), cores=2, memory_available_bytes=8 << 30)
+
+
+def plan_of(tmp_path: Path, **changes: Any) -> Plan:
+    path = tmp_path / "plan.yml"
+    path.write_text(yaml.safe_dump({**GOOD, **changes}))
+    return read_plan(path)
+
+
+def test_every_problem_is_told_with_its_line(tmp_path: Path, loadgen: Loadgen) -> None:
+    path = tmp_path / "plan.yml"
+    path.write_text(
+        textwrap.dedent("""\
+        schema_version: 2
+        run_id: ../escape
+        host: node1
+        targets:
+          - {name: node2, adress: 10.0.0.2, port: 7000}
+          - name: node3
+            address: node3.example
+            port: 70000
+          - {name: node3, address: 10.0.0.4, port: 7000}
+        conections: 100
+        rate_per_s: fast
+        rate_per_s: 5
+        ramp_s: 2.5
+        hold_s: -1
+        timeout_s: .inf
+        """)
+    )
+    result = loadgen("run", str(path), "--output", str(tmp_path / "out"))
+    assert result.returncode == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert [line.removeprefix(f"{path}: ").split(":")[0] for line in lines] == [
+        f"line {number}" for number in (1, 2, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+    ]
+    assert "did you mean address?" in lines[2]
+    assert "'node3.example', which is not an IP address" in lines[3]
+    assert "has the name node3 of targets[1]" in lines[5]
+    assert "conections is not known here; did you mean connections?" in lines[6]
+    assert "rate_per_s is 'fast'; expected a number" in lines[7]
+    assert "given twice; the first is on line 11" in lines[8]
+    assert all(line.endswith((".", "?")) for line in lines)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "the plan is empty"),
+        ("- 1\n- 2\n", "a plan must be a mapping"),
+        ("schema_version: [1\nhost: x\n", "this is not YAML"),
+        ("{}", "connections is missing"),
+        ("? [1, 2]\n: 3\n", "is not known here"),
+        ("schema_version: 1\nstart_at: !!timestamp nonsense\n", "start_at cannot be read"),
+    ],
+)
+def test_plans_that_are_no_plans(tmp_path: Path, loadgen: Loadgen, text: str, sentence: str) -> None:
+    path = tmp_path / "plan.yml"
+    path.write_text(text)
+    result = loadgen("check", str(path))
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"targets": []}, "targets must be a list of at least one"),
+        ({"workers": 0}, "workers is 0"),
+        ({"workers": 200}, "more than the 100 connections"),
+        ({"start_at": 1000.0}, "in the past"),
+        ({"source_addresses": ["localhost"]}, "'localhost', which is not an IP address"),
+        ({"source_addresses": ["127.0.0.1", "127.0.0.1"]}, "the same address twice"),
+        ({"source_addresses": ["::1"]}, "mix IPv4 and IPv6"),
+        ({"protocol": "2026-07-28"}, "protocol is '2026-07-28'"),
+        ({"transport": "carrier-pigeon"}, "transport is 'carrier-pigeon'"),
+        ({"targets": [*GOOD["targets"], {**GOOD["targets"][0], "name": "other"}]}, "the same address and port"),
+        ({"connections": True}, "connections is True"),
+    ],
+)
+def test_values_that_cannot_be(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(PlanError) as refusal:
+        plan_of(tmp_path, **changes)
+    assert len(refusal.value.problems) == 1
+    assert sentence in refusal.value.problems[0]
+
+
+def test_a_plan_that_cannot_be_read(tmp_path: Path, loadgen: Loadgen) -> None:
+    result = loadgen("run", str(tmp_path / "none.yml"))
+    assert result.returncode == 2
+    assert result.stderr == f"{tmp_path}/none.yml: it cannot be read: No such file or directory.\n"
+    (tmp_path / "binary.yml").write_bytes(b"\xff\xfe\x00")
+    assert loadgen("run", str(tmp_path / "binary.yml")).returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["walk", "plan.yml"], ["run", "plan.yml", "--status", "7002"]])
+def test_wrong_usage(loadgen: Loadgen, arguments: list[str]) -> None:
+    assert loadgen(*arguments).returncode == 2
+
+
+def test_a_plan_that_does_not_fit_is_refused_with_the_arithmetic(tmp_path: Path, loadgen: Loadgen) -> None:
+    path = tmp_path / "plan.yml"
+    plan = {**GOOD, "connections": 2_000_000, "workers": 2, "source_addresses": ["203.0.113.9"]}
+    path.write_text(yaml.safe_dump(plan))
+    result = loadgen("run", str(path), "--output", str(tmp_path / "out"))
+    assert result.returncode == 2
+    assert "203.0.113.9, which cannot be used on this host" in result.stderr
+    assert "2,000,000 connections over 2 workers are 1,000,000 for each, but the file limit" in result.stderr
+    assert "are 2,000,000 for each pair, but ip_local_port_range" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_check_says_how_it_would_be_run(tmp_path: Path, loadgen: Loadgen) -> None:
+    path = tmp_path / "plan.yml"
+    path.write_text(yaml.safe_dump(GOOD))
+    result = loadgen("check", str(path))
+    assert result.returncode == 0
+    assert "good; 1 workers of up to 100 connections" in result.stdout
+
+
+def test_arithmetic_of_files_ports_and_memory(tmp_path: Path) -> None:
+    assert problems(plan_of(tmp_path, connections=25_000), LIMITS) == []
+    assert problems(plan_of(tmp_path, connections=25_000, workers=1), LIMITS) == [
+        "25,000 connections over 1 workers are 25,000 for each, but the file limit 20,000 less 100 kept back leaves "
+        "19,900; give workers: auto, or at least 2."
+    ]
+    assert problems(plan_of(tmp_path, connections=30_000), LIMITS) == [
+        "30,000 connections over 1 targets and 1 source addresses are 30,000 for each pair, but ip_local_port_range "
+        "32768-60999 has 28,232 ports for that; add source_addresses or targets, or widen the range."
+    ]
+    sources = ["10.0.0.1", "10.0.0.2"]
+    assert problems(plan_of(tmp_path, connections=30_000, source_addresses=sources), LIMITS) == []
+    [memory] = problems(plan_of(tmp_path, connections=25_000), LIMITS._replace(memory_available_bytes=100 << 20))
+    assert "25,000 connections at 5 KiB and 2 workers at 40 MiB need 0.2 GiB, but 0.1 GiB are available" in memory
+    [files] = problems(plan_of(tmp_path), LIMITS._replace(nofile=64))
+    assert "a process may open 64 files" in files
+
+
+@pytest.mark.parametrize(
+    ("connections", "rate", "workers", "expected"),
+    [
+        (100, 10, "auto", 1),
+        (100, 10, 3, 3),
+        (4_000, 10, "auto", 2),
+        (100, 9_000, "auto", 2),
+        (19_900, 10, "auto", 2),
+        (100_000, 10, "auto", 6),
+        (1, 9_000, "auto", 1),
+    ],
+)
+def test_workers_are_planned_from_the_file_limit(
+    tmp_path: Path, connections: int, rate: float, workers: int | str, expected: int
+) -> None:
+    assert workers_for(plan_of(tmp_path, connections=connections, rate_per_s=rate, workers=workers), LIMITS) == expected

@@ -1,0 +1,229 @@
+"""What the generator makes of servers of all kinds. Every count must come out exactly, whatever the server does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from c100k_loadgen.opener import IN_FLIGHT
+
+if TYPE_CHECKING:
+    from tests.unit.loadgen.conftest import Run
+
+HOLD_S, SETTLE_S, RATE = 2, 1, 50
+MESSAGES = (SETTLE_S + HOLD_S) * RATE
+
+
+def check_complete(run: Run) -> None:
+    """The files are whole and agree with each other, and the run ended by itself."""
+    assert run.exit_code == 0, run.stderr
+    generator = run.generator
+    assert (generator["state"], generator["stop_reason"]) == ("done", "completed")
+    assert [worker["exit_code"] for worker in generator["workers"]] == [0] * len(generator["workers"])
+    assert all(worker["died_at"] is None for worker in generator["workers"])
+    plan, workers = generator["plan"], len(generator["workers"])
+    assert len(run.seconds("settle")) == plan["settle_s"] * workers
+    assert len(run.seconds("hold")) == plan["hold_s"] * workers
+    assert run.total("intended") == run.total("sent") + run.causes("message_error")["not_connected"]
+    assert run.total("connect_errors") == run.causes("connect_error").total()
+    assert run.total("closed") == run.causes("close").total() == run.total("opened")
+    assert run.total("errors") + run.total("timeouts") == run.causes("message_error").total()
+    assert run.histogram("response").get_total_count() == run.total("answered") + run.total("timeouts")
+    assert run.histogram("service").get_total_count() == run.total("answered")
+    assert run.histogram("slip").get_total_count() == run.total("sent")
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.scenario("good", workers=3, connections=32, rate_per_s=200, payload_bytes=333)
+def test_counts_of_a_good_server_are_exact(run: Run) -> None:
+    check_complete(run)
+    assert run.total("opened") == 32
+    assert {row["connected"] for row in run.seconds("hold")} == {"10", "11"}
+    assert run.total("intended", "hold") == HOLD_S * 200
+    assert run.total("sent") == run.total("answered") == (SETTLE_S + HOLD_S) * 200
+    assert run.total("errors") == run.total("timeouts") == 0
+    assert run.causes("close") == {"stop": 32}
+    assert run.server["initialize"] == run.server["notifications/initialized"] == run.server["ended"] == 32
+    assert run.server["tools/call"] == run.total("sent")
+    assert run.server["text_bytes"] == 333 * run.server["tools/call"]
+
+
+@pytest.mark.scenario("good", workers=3, connections=32, rate_per_s=200, payload_bytes=333)
+def test_latency_of_a_good_server_is_small_and_the_logs_merge(run: Run) -> None:
+    check_complete(run)
+    response, service = run.histogram("response", "hold"), run.histogram("service", "hold")
+    assert response.get_total_count() == HOLD_S * 200
+    assert 10 <= service.get_value_at_percentile(50) <= response.get_value_at_percentile(50) < 250_000
+    assert run.histogram("response", "settle").get_total_count() == SETTLE_S * 200
+
+
+@pytest.mark.scenario("talks")
+def test_rows_are_aligned_and_show_the_own_cost(run: Run) -> None:
+    rows = run.seconds()
+    assert [int(row["t"]) for row in rows] == list(range(int(rows[0]["t"]), int(rows[0]["t"]) + len(rows)))
+    start = run.generator["plan"]["start_at"]
+    assert [row["phase"] for row in rows if int(row["t"]) >= start][:4] == ["ramp", "settle", "hold", "hold"]
+    cpu = [float(row["cpu_s"]) for row in rows]
+    assert cpu == sorted(cpu)
+    assert cpu[0] > 0
+    assert all(int(row["rss_bytes"]) > 1 << 20 for row in rows)
+    assert all(float(row["loop_lag_max_ms"]) >= 0 for row in rows)
+
+
+@pytest.mark.scenario("absent")
+def test_a_server_that_is_not_there(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("connect_error").keys() == {"refused"}
+    assert run.causes("connect_error")["refused"] > 20, "attempts are made again"
+    assert run.causes("connect_error", "hold") == {}, "but not in the hold phase"
+    assert run.causes("message_error") == {"not_connected": MESSAGES}
+    assert run.total("sent") == run.total("opened") == 0
+
+
+@pytest.mark.scenario("garbage_in_handshake")
+def test_a_server_that_is_not_mcp(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("connect_error").keys() == {"bad_handshake"}
+    assert run.causes("connect_error").total() > 20
+    assert run.total("opened") == 0
+
+
+@pytest.mark.scenario("other_version")
+def test_a_server_that_insists_on_another_revision(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("connect_error").keys() == {"bad_handshake"}
+    assert run.server["notifications/initialized"] == 0
+
+
+@pytest.mark.scenario("closes_in_handshake")
+def test_a_server_that_closes_half_way(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("connect_error").keys() == {"closed_in_handshake"}
+
+
+@pytest.mark.scenario("deaf")
+def test_a_server_that_never_answers_the_handshake(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("connect_error").keys() == {"timeout"}
+    assert run.causes("connect_error")["timeout"] >= 20
+
+
+@pytest.mark.scenario("deaf", connections=600, timeout_s=4, hold_s=5)
+def test_connections_whose_turn_never_came_are_counted(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("connect_error") == {"timeout": IN_FLIGHT, "not_attempted": 600 - IN_FLIGHT}
+
+
+@pytest.mark.scenario("silent")
+def test_a_server_that_never_answers_a_call(run: Run) -> None:
+    check_complete(run)
+    assert run.total("sent") == run.total("timeouts") == run.server["tools/call"] == MESSAGES
+    assert run.causes("message_error", "hold") == {"timeout": HOLD_S * RATE}, "those given up in the stop phase too"
+    assert run.histogram("response", "hold").get_total_count() == HOLD_S * RATE
+    assert run.histogram("response").get_value_at_percentile(0) >= 999_000
+
+
+@pytest.mark.scenario("late")
+def test_answers_after_the_timeout_count_once(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("message_error") == {"timeout": MESSAGES}
+
+
+@pytest.mark.scenario("garbage")
+def test_a_server_that_answers_calls_with_garbage(run: Run) -> None:
+    check_complete(run)
+    closes = run.causes("close")
+    assert closes["garbage"] >= 20
+    assert closes.keys() <= {"garbage", "stop"}
+    errors = run.causes("message_error")
+    assert errors["connection_lost"] == closes["garbage"] == run.total("sent")
+    assert errors["not_connected"] == run.total("intended") - run.total("sent") > 0
+
+
+@pytest.mark.scenario("hangs_up")
+def test_a_server_that_hangs_up(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("close")["eof"] >= 20
+    assert run.causes("message_error")["connection_lost"] == run.total("sent")
+
+
+@pytest.mark.scenario("wrong_id")
+def test_answers_with_ids_that_were_never_given(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("message_error") == {"wrong_id": MESSAGES, "timeout": MESSAGES}
+    assert run.total("answered") == 0
+
+
+@pytest.mark.scenario("foreign_id")
+def test_answers_with_ids_of_another_type(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("message_error") == {"wrong_id": MESSAGES, "timeout": MESSAGES}
+
+
+@pytest.mark.scenario("twice")
+def test_a_second_answer_is_an_answer_to_nothing(run: Run) -> None:
+    check_complete(run)
+    assert run.total("answered") == MESSAGES
+    assert run.causes("message_error") == {"wrong_id": MESSAGES}
+
+
+@pytest.mark.scenario("wrong_payload")
+def test_answers_with_a_wrong_text(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("message_error") == {"wrong_payload": MESSAGES}
+
+
+@pytest.mark.scenario("wrong_shape")
+def test_answers_of_a_wrong_shape(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("message_error") == {"wrong_payload": MESSAGES}
+    assert run.causes("close") == {"stop": 20}
+
+
+@pytest.mark.scenario("rpc_error")
+def test_answers_that_are_errors(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("message_error") == {"rpc_error": MESSAGES}
+
+
+@pytest.mark.scenario("tool_error")
+def test_results_that_say_they_are_errors(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("message_error") == {"rpc_error": MESSAGES}
+
+
+@pytest.mark.scenario("talks")
+def test_a_server_that_asks_is_answered(run: Run) -> None:
+    check_complete(run)
+    assert run.total("answered") == MESSAGES
+    assert run.server["reply"] == 2 * 20
+
+
+@pytest.mark.scenario("stall", connections=5, hold_s=6, timeout_s=8)
+def test_a_stall_shows_in_all_that_should_have_been_sent(run: Run) -> None:
+    check_complete(run)
+    assert run.total("intended") == run.total("sent") == run.total("answered") == (SETTLE_S + 6) * RATE
+    response = run.histogram("response")
+    assert response.get_max_value() >= 2_950_000
+    assert response.get_value_at_percentile(99) > 2_500_000
+    waits = response.get_recorded_iterator()
+    waited = sum(item.count_added_in_this_iter_step for item in waits if item.value_iterated_to > 1_000_000)
+    assert waited >= 0.9 * 2 * RATE, "every message of the stall's first two seconds waited for more than one"
+    assert run.histogram("service").get_value_at_percentile(99) > 2_500_000, "they were sent, and so were queued"
+    assert run.total("sent", "hold") == 6 * RATE
+
+
+@pytest.mark.scenario("good", connections=2, rate_per_s=3000)
+def test_more_messages_than_connections_all_go_out(run: Run) -> None:
+    check_complete(run)
+    assert run.total("intended") == run.total("sent") == run.server["tools/call"] == (SETTLE_S + HOLD_S) * 3000
+    assert run.total("answered") + run.total("timeouts") == run.total("sent")
+
+
+@pytest.mark.scenario("good", payload_bytes=0, source_addresses=["127.0.0.1", "127.0.0.2"], rate_per_s=0.5)
+def test_source_addresses_and_an_empty_text_at_a_low_rate(run: Run) -> None:
+    check_complete(run)
+    assert run.total("opened") == 20
+    assert run.total("answered") == run.server["tools/call"] == 2
+    assert run.server["text_bytes"] == 0

@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace) -> int:
         verbose=options.verbose,
     )
     launch.playbook_of(wanted.scenario)
-    with _lab_of(launch.host_variables(wanted.inventory)):
+    with _lab_of(launch.host_variables(wanted)):
         return launch.run(wanted)
 
 

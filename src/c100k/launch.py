@@ -110,18 +110,19 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.1)
 
 
-def host_variables(inventory: Path) -> Mapping[str, Mapping[str, Any]]:
-    """The variables of every host of an inventory.
+def host_variables(launch: Launch) -> Mapping[str, Mapping[str, Any]]:
+    """The variables of every host of the inventory, with the extra ones.
 
     Raises:
         ScenarioError: when Ansible cannot read it.
     """
-    if not inventory.exists():
-        raise ScenarioError(f"There is no inventory {inventory}; see inventory/ for examples.")
-    command = [str(_ansible("ansible-inventory")), "-i", str(inventory), "--list"]
+    if not launch.inventory.exists():
+        raise ScenarioError(f"There is no inventory {launch.inventory}; see inventory/ for examples.")
+    command = [str(_ansible("ansible-inventory")), "-i", str(launch.inventory), "--list"]
+    command += [argument for variable in launch.extra for argument in ("-e", variable)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ScenarioError(f"The inventory {inventory} cannot be read: {' '.join(done.stderr.split())[-300:]}")
+        raise ScenarioError(f"The inventory {launch.inventory} cannot be read: {' '.join(done.stderr.split())[-300:]}")
     variables: Mapping[str, Mapping[str, Any]] = json.loads(done.stdout)["_meta"]["hostvars"]
     return variables
 

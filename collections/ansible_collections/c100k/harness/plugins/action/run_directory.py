@@ -1,0 +1,79 @@
+# Copyright: the c100k authors
+# SPDX-License-Identifier: Apache-2.0
+"""Make the directory of a new run on the controller."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+
+try:
+    from c100k import rules, run_directory
+    from c100k.errors import C100KError
+except ImportError as error:
+    MISSING = error
+else:
+    MISSING = None
+
+
+class ActionModule(ActionBase):
+    """Writes what the run is asked to do before anything is measured, and refuses rules that could not be judged."""
+
+    _requires_connection = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        if MISSING is not None:
+            raise AnsibleError(
+                f"The controller package c100k is missing from Ansible's Python; run `make setup`. {MISSING}"
+            )
+        _validation, arguments = self.validate_argument_spec(
+            argument_spec={
+                "scenario": {"type": "str", "required": True},
+                "root": {"type": "path", "required": True},
+                "stamp": {"type": "str"},
+                "settings": {"type": "dict", "required": True},
+            }
+        )
+        settings = json.loads(json.dumps(arguments["settings"]))
+        plan = {
+            "scenario": str(arguments["scenario"]),
+            "created_at": time.time(),
+            "substrate": settings["c100k_substrate"],
+            "protocol": settings["c100k_protocol"],
+            "transport": settings["c100k_transport"],
+            "hosts": json.loads(json.dumps(_hosts(task_vars or {}))),
+            "sla": settings.pop("c100k_sla"),
+            "validity": settings.pop("c100k_validity"),
+            "settings": settings,
+        }
+        run_id = f"{arguments['stamp'] or run_directory.new_stamp()}-{plan['scenario']}"
+        try:
+            rules.parse(plan["sla"], "c100k_sla")
+            rules.parse(plan["validity"], "c100k_validity")
+            made = run_directory.create(Path(str(arguments["root"])), run_id, plan)
+        except C100KError as error:
+            raise AnsibleActionFail(str(error)) from None
+        result.update(changed=True, run_id=made.run_id, path=str(made.path))
+        return result
+
+
+def _hosts(task_vars):
+    """Every host that serves or generates, with the groups that say which, and the address its peers use."""
+    groups = {name: task_vars["groups"].get(name, []) for name in ("servers", "loadgens", "state", "monitoring")}
+    found = []
+    for name in dict.fromkeys([*groups["servers"], *groups["loadgens"]]):
+        variables = task_vars["hostvars"][name]
+        address = variables.get("c100k_address") or variables.get("ansible_host") or name
+        found.append(
+            {
+                "name": name,
+                "address": address,
+                "groups": [group for group, members in groups.items() if name in members],
+            }
+        )
+    return found

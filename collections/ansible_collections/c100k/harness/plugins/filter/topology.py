@@ -1,0 +1,54 @@
+# Copyright: the c100k authors
+# SPDX-License-Identifier: Apache-2.0
+"""Who generates how much load against whom, and how they find each other."""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+
+
+def shares(total, count):
+    """`total` in `count` whole parts that differ by at most one and sum up exactly."""
+    if count < 1:
+        raise AnsibleFilterError("shares: there is nobody to share among.")
+    return [total * (index + 1) // count - total * index // count for index in range(count)]
+
+
+def load_plan(groups, connections, rate_per_s):
+    """Each generator's part of the load, and the connections that each server must expect of it."""
+    loadgens, servers = groups["loadgens"], groups["servers"]
+    parts, expected = {}, dict.fromkeys(servers, 0)
+    for name, own, rate in zip(
+        loadgens, shares(connections, len(loadgens)), shares(rate_per_s, len(loadgens)), strict=True
+    ):
+        # All load crosses the network, so nobody loads itself while there is somebody else.
+        targets = [server for server in servers if server != name] or servers
+        parts[name] = {"connections": own, "rate_per_s": rate, "targets": targets}
+        for target in targets:
+            expected[target] += -(-own // len(targets))
+    return {"loadgens": parts, "servers": expected}
+
+
+def address_for_peers(name, hostvars):
+    return hostvars[name].get("c100k_address") or address_for_controller(name, hostvars)
+
+
+def address_for_controller(name, hostvars):
+    return hostvars[name].get("ansible_host") or name
+
+
+def peers(names, hostvars, port):
+    """Names as targets of a generator's plan."""
+    return [{"name": name, "address": address_for_peers(name, hostvars), "port": int(port)} for name in names]
+
+
+def endpoints(names, hostvars, port, path):
+    """Names as addresses that the controller can ask over HTTP."""
+    return [
+        {"name": name, "url": f"http://{address_for_controller(name, hostvars)}:{int(port)}{path}"} for name in names
+    ]
+
+
+class FilterModule:
+    def filters(self):
+        return {"shares": shares, "load_plan": load_plan, "peers": peers, "endpoints": endpoints}

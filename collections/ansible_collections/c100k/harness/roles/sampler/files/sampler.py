@@ -1,0 +1,172 @@
+"""Writes one row a second of what kernel and server count, until it is stopped. Standard library only.
+
+A row `t` is what was read at the beginning of the whole second `t`. A second that was missed has no row, a figure that
+the kernel does not have is an empty cell, and a server that does not answer has no rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import re
+import signal
+import threading
+import time
+import urllib.request
+from collections import defaultdict
+from http.client import HTTPException
+from pathlib import Path
+
+KERNEL = (
+    "t",
+    "tcp_inuse",
+    "tcp_tw",
+    "tcp_alloc",
+    "tcp_mem_pages",
+    "listen_overflows",
+    "listen_drops",
+    "conntrack_count",
+    "conntrack_max",
+    "mem_available_bytes",
+    "cpu_busy_s",
+    "cpu_total_s",
+)
+
+#: Each column of server.csv, and the metric that it is the sum of, by worker.
+SERVER = {
+    "up": "c100k_server_up",
+    "connections": "c100k_server_connections",
+    "opened": "c100k_server_connections_opened_total",
+    "closed": "c100k_server_connections_closed_total",
+    "received": "c100k_server_messages_received_total",
+    "sent": "c100k_server_messages_sent_total",
+    "errors": "c100k_server_request_errors_total",
+    "cpu_s": "c100k_server_cpu_seconds_total",
+    "rss_bytes": "c100k_server_resident_memory_bytes",
+    "gc_pause_max_s": "c100k_server_gc_pause_max_seconds",
+    "loop_lag_max_s": "c100k_server_loop_lag_max_seconds",
+}
+
+#: A server that needs longer has no row for this second; the next second must not wait for it.
+ANSWER_LIMIT_S = 0.7
+
+#: A timer may fire a little before its second begins.
+EARLY_S = 0.1
+
+_METRIC = re.compile(r'^(c100k_server_\w+)\{(?:.*,)?worker="([^"]+)".*\} (\S+)$', re.MULTILINE)
+
+
+def read(path: str) -> str:
+    """The text of a file of /proc, empty where the kernel has no such file."""
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+def sockets(text: str) -> dict[str, int]:
+    """The figures of the TCP lines of /proc/net/sockstat and sockstat6, added up."""
+    found: dict[str, int] = defaultdict(int)
+    for line in text.splitlines():
+        if line.startswith(("TCP:", "TCP6:")):
+            words = line.split()[1:]
+            for name, value in zip(words[::2], words[1::2], strict=True):
+                found[name] += int(value)
+    return found
+
+
+def paired(text: str, section: str) -> dict[str, int]:
+    """One section of /proc/net/netstat, which is a line of names above a line of values."""
+    lines = [line.split()[1:] for line in text.splitlines() if line.startswith(section)]
+    if len(lines) != 2:
+        return {}
+    names, values = lines
+    return dict(zip(names, map(int, values), strict=True))
+
+
+def cpu_seconds(text: str) -> tuple[float, float]:
+    """Busy and total seconds of all cores, from /proc/stat. Time that a guest ran is in the user's time already."""
+    ticks = [int(value) for value in text.split("\n", 1)[0].split()[1:9]]
+    idle = sum(ticks[3:5])
+    per_second = os.sysconf("SC_CLK_TCK")
+    return (sum(ticks) - idle) / per_second, sum(ticks) / per_second
+
+
+def kernel_row(t: int) -> list[object]:
+    tcp = sockets(read("/proc/net/sockstat") + read("/proc/net/sockstat6"))
+    listening = paired(read("/proc/net/netstat"), "TcpExt:")
+    available = re.search(r"^MemAvailable:\s+(\d+)", read("/proc/meminfo"), re.MULTILINE)
+    busy_s, total_s = cpu_seconds(read("/proc/stat"))
+    return [
+        t,
+        *(tcp.get(name, "") for name in ("inuse", "tw", "alloc", "mem")),
+        *(listening.get(name, "") for name in ("ListenOverflows", "ListenDrops")),
+        *(read(f"/proc/sys/net/netfilter/nf_conntrack_{name}").strip() for name in ("count", "max")),
+        int(available[1]) * 1024 if available else "",
+        f"{busy_s:.2f}",
+        f"{total_s:.2f}",
+    ]
+
+
+def server_rows(t: int, text: str) -> list[list[object]]:
+    """One row for each worker, from the text of /metrics."""
+    columns = {metric: column for column, metric in SERVER.items()}
+    workers: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for metric, worker, value in _METRIC.findall(text):
+        if metric in columns:
+            workers[worker][columns[metric]] += float(value)
+    return [
+        [t, worker, *(number(figures.get(column)) for column in SERVER)] for worker, figures in sorted(workers.items())
+    ]
+
+
+def number(value: float | None) -> str:
+    """Counts without a point, so that a large one keeps its digits."""
+    if value is None:
+        return ""
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def ask(url: str) -> str:
+    """The text of /metrics, empty when the server does not answer in time."""
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_LIMIT_S) as response:
+            return str(response.read().decode())
+    except (OSError, HTTPException, ValueError):
+        return ""
+
+
+def sample(output: Path, url: str, stop: threading.Event) -> None:
+    """Write rows until `stop` is set; each is in the file before the next second begins."""
+    with (
+        (output / "kernel.csv").open("a", newline="", buffering=1) as kernel,
+        (output / "server.csv").open("a", newline="", buffering=1) as server,
+    ):
+        kernel_rows, worker_rows = csv.writer(kernel, lineterminator="\n"), csv.writer(server, lineterminator="\n")
+        if not kernel.tell():
+            kernel_rows.writerow(KERNEL)
+        if not server.tell():
+            worker_rows.writerow(["t", "worker", *SERVER])
+        while True:
+            now = time.time()
+            if stop.wait(1 - now % 1):
+                return
+            t = int(time.time() + EARLY_S)
+            kernel_rows.writerow(kernel_row(t))
+            worker_rows.writerows(server_rows(t, ask(url)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--output", type=Path, required=True, help="the folder for kernel.csv and server.csv")
+    parser.add_argument("--metrics", default="http://127.0.0.1:7001/metrics", help="the server's metrics")
+    arguments = parser.parse_args()
+    stop = threading.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, lambda _number, _frame: stop.set())
+    sample(arguments.output, arguments.metrics, stop)
+
+
+if __name__ == "__main__":
+    main()

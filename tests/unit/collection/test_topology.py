@@ -1,0 +1,78 @@
+"""Who loads whom: every connection and message is given out once, and nobody loads its own host without need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.fixture(scope="module")
+def topology(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("plugins/filter/topology.py")
+
+
+names = st.lists(st.sampled_from([f"node{number}" for number in range(9)]), min_size=1, unique=True)
+
+
+@given(total=st.integers(0, 10_000_000), count=st.integers(1, 500))
+def test_shares_sum_up_and_differ_by_at_most_one(topology: ModuleType, total: int, count: int) -> None:
+    parts = topology.shares(total, count)
+
+    assert len(parts) == count
+    assert sum(parts) == total
+    assert max(parts) - min(parts) <= 1
+
+
+def test_there_must_be_somebody_to_share_among(topology: ModuleType) -> None:
+    with pytest.raises(AnsibleFilterError, match="nobody"):
+        topology.shares(1, 0)
+
+
+@given(servers=names, loadgens=names, connections=st.integers(0, 200_000), rate=st.integers(0, 50_000))
+def test_a_plan_gives_out_everything(
+    topology: ModuleType, servers: list[str], loadgens: list[str], connections: int, rate: int
+) -> None:
+    plan = topology.load_plan({"servers": servers, "loadgens": loadgens}, connections, rate)
+
+    assert sum(part["connections"] for part in plan["loadgens"].values()) == connections
+    assert sum(part["rate_per_s"] for part in plan["loadgens"].values()) == rate
+    assert sum(plan["servers"].values()) >= connections
+    for name, part in plan["loadgens"].items():
+        assert part["targets"]
+        assert set(part["targets"]) <= set(servers)
+        assert name not in part["targets"] or servers == [name]
+
+
+def test_four_hosts_expect_a_quarter_each(topology: ModuleType) -> None:
+    hosts = [f"node{number}" for number in range(1, 5)]
+    plan = topology.load_plan({"servers": hosts, "loadgens": hosts}, 100_000, 10_000)
+
+    assert plan["loadgens"]["node2"] == {
+        "connections": 25_000,
+        "rate_per_s": 2_500,
+        "targets": ["node1", "node3", "node4"],
+    }
+    assert set(plan["servers"].values()) == {3 * 8_334}
+
+
+HOSTVARS = {
+    "both": {"ansible_host": "192.0.2.1", "c100k_address": "198.51.100.1"},
+    "one": {"ansible_host": "192.0.2.2"},
+    "none": {},
+}
+
+
+def test_peers_use_the_address_for_peers_and_the_controller_its_own(topology: ModuleType) -> None:
+    assert topology.peers(HOSTVARS, HOSTVARS, "7000") == [
+        {"name": "both", "address": "198.51.100.1", "port": 7000},
+        {"name": "one", "address": "192.0.2.2", "port": 7000},
+        {"name": "none", "address": "none", "port": 7000},
+    ]
+    assert topology.endpoints(["both"], HOSTVARS, "7002", "/status") == [
+        {"name": "both", "url": "http://192.0.2.1:7002/status"}
+    ]

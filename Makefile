@@ -3,7 +3,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= python3
+# Debian builds its own Python with profile guidance; others on the path may be half as fast.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 SETUP_PACKAGES := python3-venv openssh-client
 LAB_PACKAGES := debootstrap systemd-container nftables iproute2
 READY := $(VENV)/.ready

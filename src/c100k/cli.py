@@ -18,7 +18,7 @@ from c100k.run_directory import RunDirectory
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         code: int = options.command(options)
     except C100KError as error:
@@ -29,10 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="c100k", description=__doc__)
-    parser.add_argument("--version", action="version", version=f"c100k {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    whole = argparse.ArgumentParser(prog="c100k", description=__doc__)
+    whole.add_argument("--version", action="version", version=f"c100k {__version__}")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
     lab_parser = commands.add_parser("lab", help="four Debian hosts on this machine (needs root)")
     lab_parser.add_argument("action", choices=("up", "down", "status"))
@@ -51,12 +52,13 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=_seconds, default=os.environ.get("TEST_TIMEOUT") or None, metavar="SECONDS"
     )
     run_parser.add_argument("-v", "--verbose", action="count", default=int(bool(os.environ.get("TEST_VERBOSE"))))
+    run_parser.add_argument("--provisioned", action="store_true", help="the hosts are ready: begin with the run")
     run_parser.set_defaults(command=_run)
 
     report_parser = commands.add_parser("report", help="judge a run directory anew, from its raw files")
     report_parser.add_argument("run", type=Path, metavar="RUN", help="a directory below runs/, or runs/latest")
     report_parser.set_defaults(command=_report)
-    return parser
+    return whole
 
 
 def _seconds(text: str) -> float:
@@ -89,6 +91,7 @@ def _run(options: argparse.Namespace) -> int:
         runs=options.runs_dir.absolute(),
         timeout_s=options.timeout,
         verbose=options.verbose,
+        provision=not options.provisioned,
     )
     launch.playbook_of(wanted.scenario)
     with _lab_of(launch.host_variables(wanted)):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from c100k import report
@@ -41,6 +42,7 @@ class Launch:
     runs: Path = RUNS
     timeout_s: float | None = None
     verbose: int = 0
+    provision: bool = True
     stamp: str = field(default_factory=new_stamp)
 
 
@@ -62,6 +64,8 @@ def playbook_of(scenario: str) -> Path:
 
 def run(launch: Launch) -> int:
     """Run the playbook and return the exit code: 0 PASS, 1 FAIL, 3 INVALID, 2 refused before anything was measured."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore Ctrl-C otherwise
+        signal.signal(number, _as_ctrl_c)
     code = _play(launch, playbook_of(launch.scenario), [], launch.timeout_s)
     directories = [RunDirectory(path) for path in sorted(launch.runs.glob(f"{launch.stamp}-*"))]
     if not directories:
@@ -79,6 +83,10 @@ def run(launch: Launch) -> int:
     return worst.exit_code or (1 if code else 0)
 
 
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def _judged(directory: RunDirectory) -> Run:
     return report.read(directory.path) if directory.run_json.exists() else report.write(directory)
 
@@ -88,6 +96,7 @@ def _play(launch: Launch, playbook: Path, extra: Sequence[str], timeout_s: float
     command = [str(_ansible("ansible-playbook")), "-i", str(launch.inventory), str(playbook)]
     command += [argument for variable in variables for argument in ("-e", variable)]
     command += ["-" + "v" * launch.verbose] if launch.verbose else []
+    command += [] if launch.provision else ["--skip-tags", "provision"]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdin=subprocess.DEVNULL)
     try:
         return process.wait(timeout_s)

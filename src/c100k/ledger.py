@@ -18,6 +18,9 @@ from c100k.samples import HostSamples
 #: A difference counts when it lasts: the three counts are not read in the same microsecond.
 SUSTAINED_S = 3
 
+#: The idle count is that of the last so many seconds before the ramp.
+IDLE_S = 3
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -54,9 +57,9 @@ def entries(
 
 
 def _idle(host: HostSamples, started_at: float) -> float | None:
-    """Sockets in use before the load began, the median of what was seen."""
-    before = [row["tcp_inuse"] for t, row in host.kernel.items() if t < started_at - 1 and "tcp_inuse" in row]
-    return statistics.median_low(before) if before else None
+    """Sockets in use just before the load began, when all listeners of the run were up: the median of those seconds."""
+    before = [row["tcp_inuse"] for t, row in sorted(host.kernel.items()) if t < started_at - 1 and "tcp_inuse" in row]
+    return statistics.median_low(before[-IDLE_S:]) if before else None
 
 
 def _client(host: HostSamples, t: int) -> int | None:

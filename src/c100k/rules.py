@@ -56,8 +56,8 @@ def parse(specs: Sequence[Mapping[str, Any]], variable: str) -> list[RuleSpec]:
         if rule.op not in _OPERATORS:
             raise RuleError(f"{where} ({rule.name}) has the operator {rule.op!r}; use one of {' '.join(_OPERATORS)}.")
         for path in (rule.metric, rule.limit):
-            if isinstance(path, str) and path not in _METRICS:
-                close = difflib.get_close_matches(path, _METRICS, 1)
+            if isinstance(path, str) and path not in METRICS:
+                close = difflib.get_close_matches(path, METRICS, 1)
                 hint = f"did you mean {close[0]}?" if close else "see docs/verdict.md for the list."
                 raise RuleError(f"{where} ({rule.name}) names the figure {path!r}, which no run has; {hint}")
         parsed.append(rule)
@@ -111,7 +111,7 @@ def _numeric_paths(struct: type[msgspec.Struct], prefix: str = "") -> Iterable[s
 
 
 #: Every figure that a rule may name.
-_METRICS = tuple(path for path in _numeric_paths(Run) if "." in path)
+METRICS = tuple(path for path in _numeric_paths(Run) if "." in path)
 
 
 def samples_behind(figures: Mapping[str, Any]) -> Callable[[str], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -77,7 +78,11 @@ def judge(run: RunDirectory) -> Run:
     behind = rules.samples_behind(figures)
     sla = rules.evaluate(rules.parse(plan["sla"], "c100k_sla"), plan["scenario"], figures, behind)
     validity = rules.evaluate(rules.parse(plan["validity"], "c100k_validity"), plan["scenario"], figures, behind)
-    invalid = [*_unfinished(hosts, loadgens), *(rules.explain(rule) for rule in validity if not rule.passed)]
+    invalid = [
+        *_failures(run),
+        *_unfinished(hosts, loadgens),
+        *(rules.explain(rule) for rule in validity if not rule.passed),
+    ]
     failed = [rules.explain(rule) for rule in sla if not rule.passed]
     verdict = Verdict.INVALID if invalid else Verdict.FAIL if failed else Verdict.PASS
     return Run(
@@ -204,6 +209,15 @@ def _latencies(run: RunDirectory, hosts: Sequence[HostSamples]) -> tuple[Percent
             timeline.add(t, response)
     response_ms, service_ms, slip_ms = (percentiles(histogram) for histogram in whole.values())
     return response_ms, service_ms, slip_ms
+
+
+def _failures(run: RunDirectory) -> list[str]:
+    """Tasks of the playbook that failed on the way, as it noted them in `failure-<host>.json`."""
+    found = []
+    for path in sorted(run.path.glob("failure-*.json")):
+        failure = json.loads(path.read_text())
+        found.append(f"{failure['host']}: the task {failure['task']!r} failed: {failure['message']}")
+    return found
 
 
 def _unfinished(hosts: Iterable[HostSamples], loadgens: frozenset[str]) -> list[str]:

@@ -15,7 +15,7 @@ from .conftest import Harness
 pytestmark = pytest.mark.lab
 
 SMALL = ("-e", "c100k_connections=2000", "-e", "c100k_rate_per_s=400", "-e", "c100k_ramp_s=4", "-e", "c100k_settle_s=4")
-HOLD = ("-e", "c100k_hold_s=20")
+HOLD = ("-e", "c100k_hold_s=20", "-e", "c100k_lead_s=10")
 
 
 def test_a_small_run_passes_and_says_that_it_is_small(harness: Harness) -> None:
@@ -24,10 +24,11 @@ def test_a_small_run_passes_and_says_that_it_is_small(harness: Harness) -> None:
     assert "PASS: 2,000 of 2,000 connections held for 20 s (scaled down" in finished.output
     assert "connected" in finished.output
     connections, messages = finished.run["connections"], finished.run["messages"]
-    assert connections["peak"] == connections["held_min"] == 2000
+    assert connections["peak"] >= 1999
+    assert connections["held_min"] >= 1999
     assert connections["unexplained_closes"] == 0
     assert messages["intended"] == messages["answered"] == 400 * 20
-    assert finished.run["ledger"]["disagreement"] == 0
+    assert finished.run["ledger"]["disagreement"] <= 2  # of an ssh session that comes or goes
     assert finished.run["server"]["total"]["cpu_us_per_message"] > 0
     assert (finished.directory / "junit.xml").exists()
 
@@ -51,7 +52,7 @@ def test_a_generator_worker_that_is_killed_makes_the_run_invalid(harness: Harnes
         assert status is not None
         harness.ssh(3, f"kill -9 {status['workers'][0]['pid']}")
 
-    finished = harness.run(*SMALL, *HOLD, during=kill)
+    finished = harness.run("--provisioned", *SMALL, *HOLD, during=kill)
     assert finished.code == 3, finished.output
     assert finished.run["verdict"] == "INVALID"
     assert any("node3: generator worker 0" in reason and "SIGKILL" in reason for reason in finished.run["reasons"])
@@ -62,7 +63,7 @@ def test_a_server_worker_that_is_killed_fails_the_run(harness: Harness) -> None:
         worker = harness.ssh(2, "pgrep -P $(systemctl show -P MainPID c100k-server) | head -1").strip()
         harness.ssh(2, f"kill -9 {worker}")
 
-    finished = harness.run(*SMALL, *HOLD, during=kill)
+    finished = harness.run("--provisioned", *SMALL, *HOLD, during=kill)
     assert finished.code == 1, finished.output
     reasons = finished.run["reasons"]
     assert any("node2: server worker" in reason and "SIGKILL" in reason for reason in reasons), reasons
@@ -77,7 +78,7 @@ def test_a_server_that_stalls_shows_in_the_percentiles(harness: Harness) -> None
         time.sleep(6)
         harness.ssh(2, f"kill -CONT {' '.join(workers)}")
 
-    finished = harness.run(*SMALL, *HOLD, during=stall)
+    finished = harness.run("--provisioned", *SMALL, *HOLD, during=stall)
     assert finished.code == 1, finished.output
     latency, messages = finished.run["latency_ms"], finished.run["messages"]
     assert 5500 < latency["max"] < 9000
@@ -89,7 +90,7 @@ def test_a_server_that_stalls_shows_in_the_percentiles(harness: Harness) -> None
 
 
 def test_ctrl_c_in_the_ramp_leaves_clean_hosts_and_keeps_what_was_measured(harness: Harness) -> None:
-    with harness.started(*SMALL, *HOLD, "-e", "c100k_ramp_s=30") as process:
+    with harness.started("--provisioned", *SMALL, *HOLD, "-e", "c100k_ramp_s=30") as process:
         harness.wait_for("ramp")
         time.sleep(5)
         process.send_signal(signal.SIGINT)
@@ -107,7 +108,7 @@ def test_a_server_that_is_not_there_is_counted_under_its_cause(harness: Harness)
     def stop() -> None:
         harness.ssh(2, "systemctl stop c100k-server")
 
-    with harness.started(*SMALL, *HOLD) as process:
+    with harness.started("--provisioned", *SMALL, *HOLD) as process:
         harness.wait_for("wait")
         stop()
         finished = harness.finish(process)
@@ -135,12 +136,11 @@ def test_bad_input_is_refused_before_anything_starts(
 
 
 def test_an_unreachable_host_is_told_in_the_table(harness: Harness) -> None:
-    with harness.started(
-        *SMALL, *HOLD, "-e", '{"c100k_address": "x"}', "--inventory", "tests/lab/unreachable"
-    ) as process:
+    with harness.started("-e", '{"ansible_host": "10.112.0.99"}') as process:
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 2, output
-    assert "node9" in output
+    assert "node1" in output
+    assert "unreachable" in output
 
 
 def test_revert_restores_every_value_to_the_letter(harness: Harness) -> None:

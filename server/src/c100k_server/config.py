@@ -75,13 +75,16 @@ class ServeConfig(msgspec.Struct, frozen=True):
 class WorkerConfig(msgspec.Struct, frozen=True):
     """All that a worker process is told, as the JSON of its one argument.
 
-    `statistics_fd` is the shared memory that it inherits, `parent_pid` the process whose death ends it, and
+    `statistics_fd` is the shared memory that it inherits, `inbox_fd` and `outbox_fds` are its mailbox and those of all
+    workers, `parent_pid` the process whose death ends it, and
     `connections_max` what its file limit lets it hold.
     """
 
     index: int
     parent_pid: int
     statistics_fd: int
+    inbox_fd: int
+    outbox_fds: tuple[int, ...]
     app: str | None
     tcp: Address | None
     http: Address | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -281,6 +282,21 @@ class HttpConnection(asyncio.Protocol):
             self.refuse(408, "the request took too long to arrive", cause="slow_request")
         else:
             self.abort("slow_request")
+
+    def detach_socket(self) -> int | None:
+        """A file of its own on this connection, whose exchange another process will answer; None when that cannot
+        be, because of what is still to be sent or was received ahead. The connection is to be aborted then."""
+        if self._ahead or self._transport.get_write_buffer_size():
+            return None
+        self._transport.pause_reading()
+        fd: int = os.dup(self._transport.get_extra_info("socket").fileno())
+        return fd
+
+    def adopt(self, request: HttpRequest) -> None:
+        """Serve a request that another process has read."""
+        if self._cause is None:
+            self._listener.deadlines.pop(self, None)
+            self._serve(request)
 
     def _serve(self, request: HttpRequest) -> None:
         self.busy = True

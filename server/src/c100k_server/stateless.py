@@ -52,7 +52,7 @@ class _Envelope(msgspec.Struct, rename="camel"):
     name: Any = None
     uri: Any = None
     task_id: Any = None
-    arguments: msgspec.Raw | None = None
+    arguments: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Notifications(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -184,5 +184,4 @@ def _check_headers(call: Call, envelope: _Envelope, meta: Mapping[str, Any], hea
 def _check_arguments(service: Service, envelope: _Envelope, headers: Mapping[str, str]) -> None:
     tool = service.app.tools.get(envelope.name) if isinstance(envelope.name, str) else None
     if tool is not None and tool.param_headers:
-        arguments = msgspec.json.decode(envelope.arguments) if envelope.arguments is not None else {}
-        check_param_headers(tool.param_headers, arguments, headers)
+        check_param_headers(tool.param_headers, msgspec.json.decode(envelope.arguments), headers)

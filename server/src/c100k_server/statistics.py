@@ -27,7 +27,7 @@ _CLOSED_FIRST = 12
 # Why a connection ended. The worker counts all but `worker_died`, which the parent counts for it.
 CLOSE_CAUSES = (
     "peer", "reset", "slow_reader", "oversize", "malformed", "drain", "full", "worker_died",
-    "done", "slow_request", "peer_limit",
+    "done", "slow_request", "peer_limit", "moved",
 )  # fmt: skip
 CLOSED = {cause: _CLOSED_FIRST + position for position, cause in enumerate(CLOSE_CAUSES)}
 

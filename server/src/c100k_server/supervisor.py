@@ -14,6 +14,7 @@ from c100k_server.config import Address, ServeConfig
 from c100k_server.errors import StateKeyError, WorkerStartError
 from c100k_server.events import emit
 from c100k_server.limits import WorkerPlan
+from c100k_server.peers import make_mailboxes
 from c100k_server.statistics import StatisticsBoard
 from c100k_server.worker_process import WorkerProcess
 
@@ -56,6 +57,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
+        mailboxes = make_mailboxes(self._plan.workers)
         self._workers = [
             WorkerProcess(
                 index,
@@ -65,6 +67,8 @@ class Supervisor:
                 self._plan.connections_max,
                 self._board,
                 self._state_key,
+                mailboxes[index][0].fileno(),
+                tuple(outbox.fileno() for _, outbox in mailboxes),
             )
             for index in range(self._plan.workers)
         ]
@@ -78,7 +82,7 @@ class Supervisor:
             raise group.exceptions[0] from None
         finally:
             server.close()
-            for holder in reserved:
+            for holder in (*reserved, *(end for mailbox in mailboxes for end in mailbox)):
                 holder.close()
         emit("stopped", uptime_s=round(time.monotonic() - started, 3), killed=self._killed)
 

@@ -21,6 +21,7 @@ from c100k_server.errors import BindError, ServerError
 from c100k_server.http_endpoint import HttpListener
 from c100k_server.listening import Listening
 from c100k_server.loading import load_app
+from c100k_server.peers import Peers
 from c100k_server.service import Service
 from c100k_server.sockets import shared_listener
 from c100k_server.statistics import StatisticsBoard
@@ -61,7 +62,10 @@ async def serve(config: WorkerConfig, report: int) -> None:
             if app.lifespan is not None:
                 service.lifespan = await stack.enter_async_context(app.lifespan())
             listeners = await listen(config, service)
-            vitals = Vitals(figures, on_beat=[each.check_deadlines for each in listeners])
+            http = next((each for each in listeners if isinstance(each, HttpListener)), None)
+            peers = Peers(config.index, config.inbox_fd, config.outbox_fds, service.subscriptions, http)
+            peers.start()
+            vitals = Vitals(figures, on_beat=[peers.flush, *(each.check_deadlines for each in listeners)])
             vitals.start()
             tell(report, None)
             await stop.wait()

@@ -53,6 +53,8 @@ class WorkerProcess:
         connections_max: int,
         board: StatisticsBoard,
         state_key: bytes,
+        inbox_fd: int,
+        outbox_fds: tuple[int, ...],
     ) -> None:
         self.index = index
         self.serving = False
@@ -61,6 +63,8 @@ class WorkerProcess:
             index=index,
             parent_pid=os.getpid(),
             statistics_fd=board.fd,
+            inbox_fd=inbox_fd,
+            outbox_fds=outbox_fds,
             app=config.app,
             tcp=tcp,
             http=http,
@@ -89,7 +93,7 @@ class WorkerProcess:
             msgspec.json.encode(self._config).decode(),
             stdout=PIPE,
             env=self._environment,
-            pass_fds=(self._config.statistics_fd,),
+            pass_fds=(self._config.statistics_fd, self._config.inbox_fd, *self._config.outbox_fds),
             start_new_session=True,
         )
 

@@ -6,6 +6,7 @@ import msgspec
 
 from c100k_server.errors import UsageError
 
+DEFAULT_MAX_LINE_BYTES = 2**20
 # How a worker is told the key of `requestState`.
 STATE_KEY_VARIABLE = "C100K_SERVER_STATE_KEY"
 
@@ -63,6 +64,7 @@ class ServeConfig(msgspec.Struct, frozen=True):
     app: str | None
     tcp: Address | None
     http: Address | None
+    unix: str | None
     admin: Address
     workers: int | None
     connections: int | None
@@ -72,12 +74,18 @@ class ServeConfig(msgspec.Struct, frozen=True):
     drain_s: float
 
 
+class StdioConfig(msgspec.Struct, frozen=True):
+    """What `c100k-server stdio` was asked for."""
+
+    app: str | None
+
+
 class WorkerConfig(msgspec.Struct, frozen=True):
     """All that a worker process is told, as the JSON of its one argument.
 
-    `statistics_fd` is the shared memory that it inherits, `inbox_fd` and `outbox_fds` are its mailbox and those of all
-    workers, `parent_pid` the process whose death ends it, and
-    `connections_max` what its file limit lets it hold.
+    `statistics_fd` is the shared memory that it inherits, `unix_fd` a socket that listens, `inbox_fd` its mailbox and
+    `outbox_fds` those of all workers. `parent_pid` is the process whose death ends it, and `connections_max` what its
+    file limit lets it hold.
     """
 
     index: int
@@ -88,6 +96,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     app: str | None
     tcp: Address | None
     http: Address | None
+    unix_fd: int | None
     connections_max: int
     limits: ConnectionLimits
     http_config: HttpConfig

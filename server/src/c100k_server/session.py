@@ -161,6 +161,12 @@ class Session:
         """Whether anything is under way."""
         return self._extra is not None and any(isinstance(w, asyncio.Task) for w in self._extra.in_flight.values())
 
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Wait until nothing is under way."""
+        tasks = [work for work in self._more().in_flight.values() if isinstance(work, asyncio.Task)]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+
     def finish_streams(self) -> None:
         """End the streams that would go on for ever."""
         if self._extra is not None:

@@ -47,6 +47,7 @@ class Supervisor:
 
     async def run(self) -> None:
         reserved = []
+        unix = None if self._config.unix is None else sockets.unix_listener(self._config.unix)
         for option, address in (("tcp", self._config.tcp), ("http", self._config.http)):
             if address is not None:
                 holder, self._addresses[option] = sockets.reserve(address, option=f"--{option}")
@@ -69,6 +70,7 @@ class Supervisor:
                 self._state_key,
                 mailboxes[index][0].fileno(),
                 tuple(outbox.fileno() for _, outbox in mailboxes),
+                None if unix is None else unix.fileno(),
             )
             for index in range(self._plan.workers)
         ]
@@ -82,6 +84,9 @@ class Supervisor:
             raise group.exceptions[0] from None
         finally:
             server.close()
+            if unix is not None and self._config.unix is not None:
+                unix.close()
+                sockets.remove(self._config.unix)
             for holder in (*reserved, *(end for mailbox in mailboxes for end in mailbox)):
                 holder.close()
         emit("stopped", uptime_s=round(time.monotonic() - started, 3), killed=self._killed)
@@ -133,6 +138,7 @@ class Supervisor:
             "listening",
             pid=os.getpid(),
             **{option: str(address) for option, address in self._addresses.items()},
+            **({} if self._config.unix is None else {"unix": self._config.unix}),
             admin=str(self._admin),
             workers=self._plan.workers,
             connections_max=self._plan.workers * self._plan.connections_max,

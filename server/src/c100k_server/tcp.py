@@ -1,4 +1,4 @@
-"""MCP over TCP, one JSON message per line: the connections of one worker.
+"""MCP over TCP and Unix sockets, one JSON message per line: the connections of one worker.
 
 Lifecycle: connect and send `initialize`; cancel with `notifications/cancelled`; end by closing. When the server ends a
 connection it sends what it still owes, closes its sending side, and waits for the peer to close.
@@ -34,6 +34,9 @@ class TcpListener(Listening):
 
     async def start(self, listener: socket.socket) -> None:
         self._server = await self._loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
+
+    async def start_unix(self, listener: socket.socket) -> None:
+        self._server = await self._loop.create_unix_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
 
     def _audience(self) -> Iterable[Listener]:
         return [each for each in self.connections if isinstance(each, Connection) and each.has_session]

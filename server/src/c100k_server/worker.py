@@ -10,6 +10,7 @@ import ctypes
 import ipaddress
 import os
 import signal
+import socket
 import sys
 from contextlib import AsyncExitStack
 
@@ -87,6 +88,10 @@ async def listen(config: WorkerConfig, service: Service) -> list[Listening]:
             tcp = TcpListener(service, config.limits, config.connections_max)
             await tcp.start(shared_listener(config.tcp))
             listeners.append(tcp)
+        if config.unix_fd is not None:
+            unix = TcpListener(service, config.limits, config.connections_max)
+            await unix.start_unix(socket.socket(fileno=config.unix_fd))
+            listeners.append(unix)
         if config.http is not None:
             address = config.http
             http = HttpListener(

@@ -55,6 +55,7 @@ class WorkerProcess:
         state_key: bytes,
         inbox_fd: int,
         outbox_fds: tuple[int, ...],
+        unix_fd: int | None,
     ) -> None:
         self.index = index
         self.serving = False
@@ -68,6 +69,7 @@ class WorkerProcess:
             app=config.app,
             tcp=tcp,
             http=http,
+            unix_fd=unix_fd,
             connections_max=connections_max,
             limits=config.limits,
             http_config=config.http_config,
@@ -75,6 +77,7 @@ class WorkerProcess:
         )
         # Arguments can be seen by every user of the host, the environment only by this one.
         self._environment = {**os.environ, STATE_KEY_VARIABLE: state_key.hex()}
+        self._inherited = (board.fd, inbox_fd, *outbox_fds, *(() if unix_fd is None else (unix_fd,)))
         self._row = board.row(index)
         # What earlier lives have counted.
         self._buried = [0] * CELLS
@@ -93,7 +96,7 @@ class WorkerProcess:
             msgspec.json.encode(self._config).decode(),
             stdout=PIPE,
             env=self._environment,
-            pass_fds=(self._config.statistics_fd, self._config.inbox_fd, *self._config.outbox_fds),
+            pass_fds=self._inherited,
             start_new_session=True,
         )
 

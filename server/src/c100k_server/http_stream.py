@@ -116,8 +116,7 @@ class SessionStream:
         if wire is not None and not wire.streaming:
             wire.start_events()
             self._owner.streams[self._number] = self
-            if self._owner.session.version in _PRIMED:
-                wire.write_event(b"id: %d-0\nretry: %d\ndata: \n\n" % (self._number, RETRY_MS))
+            self._prime(wire)
 
     def send(self, line: bytes) -> bool:
         if self._wire is None and self._number not in self._owner.streams:
@@ -155,6 +154,8 @@ class SessionStream:
         """Carry on over another connection, with the events after number `after`."""
         self._wire = wire
         wire.start_events()
+        if after == self.last:
+            self._prime(wire)
         for number, event in self._events:
             if number > after:
                 wire.write_event(event)
@@ -164,6 +165,11 @@ class SessionStream:
 
     def detach(self) -> None:
         self._wire = None
+
+    def _prime(self, wire: Wire) -> None:
+        """Give the client an id to come back with before there is anything to say."""
+        if self._owner.session.version in _PRIMED:
+            wire.write_event(b"id: %d-%d\nretry: %d\ndata: \n\n" % (self._number, self.last, RETRY_MS))
 
 
 class HttpSession:

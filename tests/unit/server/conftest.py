@@ -80,6 +80,7 @@ class Server:
         self._reader.start()
         listening = self.event("listening")
         self.tcp = address_of(listening["tcp"])
+        self.http = address_of(listening["http"]) if "http" in listening else ("", 0)
         self.admin = listening["admin"]
 
     def event(self, name: str) -> dict[str, Any]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 TARGET_MAX_BYTES = 4096
 # Requests that a client may send ahead of the answers; then nothing more is read from it.
 AHEAD_MAX = 8
+# Write buffers of events that a client may leave unread before it is cut off.
+UNREAD_MAX = 4
 
 _REASONS = {
     200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
@@ -247,9 +249,13 @@ class HttpConnection(asyncio.Protocol):
         self.streaming = True
         self._transport.write(_EVENTS_HEAD % self.extra_headers)
 
-    def write_event(self, event: bytes) -> bool:
-        """False when it was dropped: the client does not read."""
-        if self.paused or self._transport.is_closing():
+    def write_event(self, event: bytes, *, droppable: bool) -> bool:
+        """False when it was dropped: the client does not read. One that must not be lost is not sent to a client that
+        leaves so much unread that it has to come back for the rest."""
+        if self._transport.is_closing() or (self.paused and droppable):
+            return False
+        if self._transport.get_write_buffer_size() > UNREAD_MAX * self._listener.limits.write_buffer_bytes:
+            self.abort("slow_reader")
             return False
         self._transport.write(b"%x\r\n%b\r\n" % (len(event), event))
         return True

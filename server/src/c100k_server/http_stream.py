@@ -16,7 +16,7 @@ from c100k_server.subscriptions import Event
 
 # What a stream keeps for clients that come back with Last-Event-ID.
 EVENTS_MAX = 256
-EVENTS_MAX_BYTES = 2**20
+EVENTS_MAX_BYTES = 2**16
 # Streams of a session that are kept after their answer.
 FINISHED_MAX = 4
 # How long a client is to wait before it comes back.
@@ -33,7 +33,7 @@ class Wire(Protocol):
     streaming: bool
 
     def start_events(self) -> None: ...
-    def write_event(self, event: bytes) -> bool: ...
+    def write_event(self, event: bytes, *, droppable: bool) -> bool: ...
     def end_events(self) -> None: ...
     def respond(self, status: int, body: bytes) -> None: ...
 
@@ -56,14 +56,14 @@ class StatelessStream:
             return False
         if not wire.streaming:
             wire.start_events()
-        return wire.write_event(b"data: %b\n" % line)
+        return wire.write_event(b"data: %b\n" % line, droppable=True)
 
     def answer(self, line: bytes, error_code: int) -> None:
         wire, self._wire = self._wire, None
         if wire is None:
             return
         if wire.streaming:
-            wire.write_event(b"data: %b\n" % line)
+            wire.write_event(b"data: %b\n" % line, droppable=False)
             wire.end_events()
         else:
             wire.respond(_STATELESS_STATUS.get(error_code, 400) if error_code else 200, line)
@@ -129,7 +129,7 @@ class SessionStream:
         while len(self._events) > EVENTS_MAX or (self._size > EVENTS_MAX_BYTES and len(self._events) > 1):
             self._size -= len(self._events.popleft()[1])
         if self._wire is not None:
-            self._wire.write_event(event)
+            self._wire.write_event(event, droppable=False)
         return True
 
     def answer(self, line: bytes, error_code: int) -> None:
@@ -158,7 +158,7 @@ class SessionStream:
             self._prime(wire)
         for number, event in self._events:
             if number > after:
-                wire.write_event(event)
+                wire.write_event(event, droppable=False)
         if self.finished:
             wire.end_events()
             self._wire = None
@@ -169,7 +169,7 @@ class SessionStream:
     def _prime(self, wire: Wire) -> None:
         """Give the client an id to come back with before there is anything to say."""
         if self._owner.session.version in _PRIMED:
-            wire.write_event(b"id: %d-%d\nretry: %d\ndata: \n\n" % (self._number, self.last, RETRY_MS))
+            wire.write_event(b"id: %d-%d\nretry: %d\ndata: \n\n" % (self._number, self.last, RETRY_MS), droppable=False)
 
 
 class HttpSession:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -246,3 +247,45 @@ def test_requests_ahead_are_answered_in_order(serve: Any) -> None:
             received += connection.recv(65536)
     positions = [received.index(b'"id":%d,' % number) for number in range(20)]
     assert positions == sorted(positions)
+
+
+def open_stream(client: HttpClient, method: str, body: Any = None, **headers: str) -> http.client.HTTPResponse:
+    content = None if body is None else json.dumps(body).encode()
+    sent = {"Accept": BOTH, "Content-Type": "application/json", **client.session}
+    client.connection.request(method, "/mcp", content, {**sent, **{k.replace("_", "-"): v for k, v in headers.items()}})
+    return client.connection.getresponse()
+
+
+def test_drain_ends_streams(serve: Any) -> None:
+    server, connect = serve("notes", "--workers", "1")
+    client = connect()
+    client.initialize()
+    standing = open_stream(client, "GET")
+    listen = {"notifications": {"resourceSubscriptions": ["notes://x"]}, "_meta": META}
+    body = {"jsonrpc": "2.0", "id": 7, "method": "subscriptions/listen", "params": listen}
+    stream = open_stream(connect(), "POST", body, MCP_Protocol_Version="2026-07-28", Mcp_Method="subscriptions/listen")
+    server.process.send_signal(signal.SIGTERM)
+    events = [json.loads(line[6:]) for line in stream.read().decode().split("\n") if line.startswith("data: ")]
+    assert events[0]["method"] == "notifications/subscriptions/acknowledged"
+    assert events[-1]["result"] == {
+        "resultType": "complete", "_meta": {"io.modelcontextprotocol/subscriptionId": 7},
+    }  # fmt: skip
+    standing.read()
+    assert server.event("stopped")["killed"] == 0
+
+
+def test_client_that_does_not_read_its_events_is_cut_off(serve: Any) -> None:
+    server, connect = serve("booking", "--workers", "1", "--write-buffer-bytes", "2000", "--slow-reader-s", "1")
+    client = connect()
+    client.initialize()
+    arguments = {"restaurants": ["x" * 400] * 200}
+    params = {"name": "survey", "arguments": arguments, "_meta": {"progressToken": "t" * 60_000}}
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+        slow.connect(server.http)
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+        head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: {BOTH}\r\n"
+        head += f"Mcp-Session-Id: {client.session['Mcp-Session-Id']}\r\nContent-Length: {len(body)}\r\n\r\n"
+        slow.sendall(head.encode() + body)
+        server.wait_closed("slow_reader")
+    assert client.call("ping", {})[0] == 200

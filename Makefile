@@ -9,6 +9,7 @@ SETUP_PACKAGES := python3-venv openssh-client
 LAB_PACKAGES := debootstrap systemd-container nftables iproute2
 READY := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.development
+CONFORMANCE := .cache/conformance-ready
 ARGS ?=
 .DEFAULT_GOAL := help
 
@@ -28,6 +29,15 @@ $(DEVELOPMENT): $(READY) requirements/development.txt server/pyproject.toml load
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e server -e loadgen
 	touch $@
 
+$(CONFORMANCE): $(DEVELOPMENT) tests/conformance/package-lock.json requirements/sdk-1.txt requirements/sdk-2.txt
+	for line in 1 2; do \
+	    $(PYTHON) -m venv .cache/sdk/$$line && \
+	    .cache/sdk/$$line/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+	        -r requirements/sdk-$$line.txt || exit 1; \
+	done
+	scripts/npm-ci tests/conformance
+	touch $@
+
 .PHONY: setup lab-packages
 setup: $(READY)  ## the controller's virtual environment
 lab-packages:
@@ -45,8 +55,8 @@ lab-up: setup lab-packages  ## four Debian hosts on this machine
 lab-down: setup  ## remove them and all that came with them
 	$(BIN)/c100k lab down
 
-.PHONY: test lint unit sanity lab-test
-test: lint unit sanity lab-test  ## the whole gate
+.PHONY: test lint unit sanity conformance lab-test
+test: lint unit sanity conformance lab-test  ## the whole gate
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -56,6 +66,8 @@ unit: $(DEVELOPMENT)
 	$(BIN)/pytest tests/unit $(ARGS)
 sanity: $(DEVELOPMENT)
 	tests/sanity.sh
+conformance: $(DEVELOPMENT) $(CONFORMANCE)  ## the official conformance suite, SDKs and Inspector against the server
+	$(BIN)/pytest tests/conformance $(ARGS)
 lab-test: $(DEVELOPMENT) lab-packages
 	$(BIN)/pytest tests/lab $(ARGS)
 

@@ -9,3 +9,8 @@ lock pyproject.toml -o requirements/controller.txt
 lock pyproject.toml --group dev -o requirements/development.txt
 lock server/pyproject.toml -o requirements/server.txt
 lock loadgen/pyproject.toml -o requirements/loadgen.txt
+# The two lines of the official Python SDK, as clients in the tests, in an environment each.
+for line in 1 2; do
+    echo "mcp>=$line,<$((line + 1))" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-header --no-annotate - -o requirements/sdk-$line.txt
+done

@@ -1,9 +1,39 @@
-"""A Model Context Protocol server: many connections, few processes. The command line is its interface."""
+"""A Model Context Protocol server for many connections, and the API to write apps for it."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from c100k_server.app import App
+from c100k_server.content import (
+    Audio,
+    BlobResource,
+    Embedded,
+    Image,
+    Link,
+    Message,
+    Text,
+    TextResource,
+    ToolResult,
+)
+from c100k_server.context import ROOTS, Context, Elicited, elicitation, sampling
+from c100k_server.errors import ToolError
+from c100k_server.version import __version__
 
-__all__ = ["__version__"]
-
-__version__ = version("c100k-server")
+__all__ = [
+    "ROOTS",
+    "App",
+    "Audio",
+    "BlobResource",
+    "Context",
+    "Elicited",
+    "Embedded",
+    "Image",
+    "Link",
+    "Message",
+    "Text",
+    "TextResource",
+    "ToolError",
+    "ToolResult",
+    "__version__",
+    "elicitation",
+    "sampling",
+]

@@ -6,21 +6,31 @@ import argparse
 import math
 import os
 import sys
+import tomllib
+from pathlib import Path
 from typing import NoReturn
 
 import uvloop
 
-from c100k_server import __version__
-from c100k_server.config import Address, ConnectionLimits, ServeConfig
+from c100k_server.config import DEFAULT_MAX_LINE_BYTES, Address, ConnectionLimits, HttpConfig, ServeConfig, StdioConfig
 from c100k_server.errors import ServerError, UsageError
 from c100k_server.limits import DEFAULT_CONNECTIONS, available_memory_bytes, plan_workers, raise_file_limit
+from c100k_server.loading import load_app
+from c100k_server.stdio import serve_stdio
 from c100k_server.supervisor import supervise
+from c100k_server.tools import ECHO
+from c100k_server.version import __version__
+
+_VARIABLE = "C100K_SERVER_"
 
 
 def main() -> None:
     """The command `c100k-server`. Ends with 0, with 2 for wrong usage, with 1 when it cannot serve."""
     try:
         config = read_arguments(sys.argv[1:])
+        if isinstance(config, StdioConfig):
+            uvloop.run(serve_stdio(ECHO if config.app is None else load_app(config.app)))
+            return
         plan = plan_workers(
             connections=config.connections,
             workers=config.workers,
@@ -39,30 +49,53 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
-def read_arguments(arguments: list[str]) -> ServeConfig:
+def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     """Raises `UsageError`."""
     parser = _Parser(prog="c100k-server", description="A Model Context Protocol server for many connections.")
     parser.add_argument("--version", action="version", version=f"c100k-server {__version__}")
-    serve = parser.add_subparsers(dest="command", required=True, metavar="serve").add_parser(
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve|stdio")
+    stdio = commands.add_parser("stdio", help="serve the client that started this process")
+    stdio.add_argument("app", metavar="MODULE:APP", nargs="?", help="the app to serve; without it, one that echoes")
+    serve = commands.add_parser(
         "serve", help="serve until SIGTERM, then drain", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     option = serve.add_argument
-    option(
-        "--tcp", metavar="HOST:PORT", type=Address.parse, default="127.0.0.1:7000", help="clients, one message a line"
-    )
+    option("app", metavar="MODULE:APP", nargs="?", help="the app to serve; without it, one that echoes")
+    option("--config", metavar="FILE", help="TOML, with the options below by their names; flags come first")
+    option("--tcp", metavar="HOST:PORT", type=Address.parse, help="clients, one message a line (127.0.0.1:7000)")
+    option("--unix", metavar="PATH", help="the same over a Unix socket")
+    option("--http", metavar="HOST:PORT", type=Address.parse, help="clients of Streamable HTTP, at /mcp")
     option(
         "--admin", metavar="HOST:PORT", type=Address.parse, default="127.0.0.1:7001", help="/metrics /healthz /readyz"
     )
     option("--workers", metavar="auto|N", type=_auto_or_positive, default="auto", help="processes")
     auto = f"expected on this host; auto: {DEFAULT_CONNECTIONS}, or what so many workers hold"
     option("--connections", metavar="auto|N", type=_auto_or_positive, default="auto", help=auto)
-    option("--max-line-bytes", metavar="N", type=_positive, default=2**20, help="longest message accepted")
+    option(
+        "--max-line-bytes", metavar="N", type=_positive, default=DEFAULT_MAX_LINE_BYTES, help="longest message accepted"
+    )
     option("--write-buffer-bytes", metavar="N", type=_positive, default=2**18, help="unsent answers per connection")
     option("--slow-reader-s", metavar="S", type=_seconds, default=10.0, help="how long a peer may leave them unread")
     option("--drain-s", metavar="S", type=_seconds, default=10.0, help="how long SIGTERM may take")
+    option("--per-peer", metavar="N", type=_positive, help="connections of one address in one worker (no limit)")
+    option("--http-hosts", metavar="A,B", type=_names, default="", help="names in Host that are allowed")
+    option("--http-origins", metavar="A,B", type=_names, default="", help="Origins that are allowed")
+    option("--token-file", metavar="FILE", help="bearer tokens, one a line, one of which HTTP clients must show")
+    option("--state-key-file", metavar="FILE", help="key of requestState, which the nodes of a cluster share")
+    option("--http-handshake-s", metavar="S", type=_seconds, default=30.0, help="until a connection's first byte")
+    option("--http-request-s", metavar="S", type=_seconds, default=30.0, help="until a request has arrived")
+    option("--session-idle-s", metavar="S", type=_seconds, default=1800.0, help="until an unused session ends")
+    serve.set_defaults(**_settings(arguments, {action.dest for action in serve._actions}))
     parsed = parser.parse_args(arguments)
+    if parsed.command == "stdio":
+        return StdioConfig(app=parsed.app)
+    if parsed.tcp is None and parsed.http is None and parsed.unix is None:
+        parsed.tcp = Address("127.0.0.1", 7000)
     return ServeConfig(
+        app=parsed.app,
         tcp=parsed.tcp,
+        http=parsed.http,
+        unix=parsed.unix,
         admin=parsed.admin,
         workers=parsed.workers,
         connections=parsed.connections,
@@ -70,9 +103,48 @@ def read_arguments(arguments: list[str]) -> ServeConfig:
             max_line_bytes=parsed.max_line_bytes,
             write_buffer_bytes=parsed.write_buffer_bytes,
             slow_reader_s=parsed.slow_reader_s,
+            per_peer_max=parsed.per_peer or 0,
         ),
+        http_config=HttpConfig(
+            hosts=parsed.http_hosts,
+            origins=parsed.http_origins,
+            token_file=parsed.token_file,
+            handshake_s=parsed.http_handshake_s,
+            request_s=parsed.http_request_s,
+            session_idle_s=parsed.session_idle_s,
+        ),
+        state_key_file=parsed.state_key_file,
         drain_s=parsed.drain_s,
     )
+
+
+def _settings(arguments: list[str], known: set[str]) -> dict[str, str]:
+    """What the environment says, and below it the configuration file. Raises `UsageError`."""
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    reader.add_argument("--config", default=os.environ.get(f"{_VARIABLE}CONFIG"))
+    path = reader.parse_known_args(arguments)[0].config
+    found: dict[str, str] = {}
+    if path is not None:
+        try:
+            written = tomllib.loads(Path(path).read_text())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"cannot read the configuration {path}: {error}") from None
+        found = {name.replace("-", "_"): _as_text(value) for name, value in written.items()}
+        if unknown := sorted(found.keys() - known):
+            raise UsageError(f"{path}: there is no option {unknown[0]!r}")
+    for name in known:
+        value = os.environ.get(_VARIABLE + name.upper())
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def _as_text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _auto_or_positive(text: str) -> int | None:

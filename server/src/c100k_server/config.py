@@ -6,6 +6,10 @@ import msgspec
 
 from c100k_server.errors import UsageError
 
+DEFAULT_MAX_LINE_BYTES = 2**20
+# How a worker is told the key of `requestState`.
+STATE_KEY_VARIABLE = "C100K_SERVER_STATE_KEY"
+
 
 class Address(msgspec.Struct, frozen=True):
     """Where to listen. `port` 0 lets the kernel choose."""
@@ -35,30 +39,65 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
     max_line_bytes: int
     write_buffer_bytes: int
     slow_reader_s: float
+    # From one address, in one worker; 0 is without limit.
+    per_peer_max: int = 0
+
+
+class HttpConfig(msgspec.Struct, frozen=True):
+    """How HTTP is served. The `token_file` has a bearer token a line, one of which
+    a client must show; `hosts` and `origins` are allowed beside those of
+    this host itself. A connection may take `handshake_s` for its first byte, a request `request_s` to arrive."""
+
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    token_file: str | None = None
+    max_header_bytes: int = 16 * 1024
+    handshake_s: float = 30.0
+    request_s: float = 30.0
+    session_idle_s: float = 1800.0
+    sessions_max: int = 20_000
 
 
 class ServeConfig(msgspec.Struct, frozen=True):
     """What `c100k-server serve` was asked for. `workers` None means auto; `connections` are expected here."""
 
-    tcp: Address
+    app: str | None
+    tcp: Address | None
+    http: Address | None
+    unix: str | None
     admin: Address
     workers: int | None
     connections: int | None
     limits: ConnectionLimits
+    http_config: HttpConfig
+    state_key_file: str | None
     drain_s: float
+
+
+class StdioConfig(msgspec.Struct, frozen=True):
+    """What `c100k-server stdio` was asked for."""
+
+    app: str | None
 
 
 class WorkerConfig(msgspec.Struct, frozen=True):
     """All that a worker process is told, as the JSON of its one argument.
 
-    `statistics_fd` is the shared memory that it inherits, `parent_pid` the process whose death ends it, and
-    `connections_max` what its file limit lets it hold.
+    `statistics_fd` is the shared memory that it inherits, `unix_fd` a socket that listens, `inbox_fd` its mailbox and
+    `outbox_fds` those of all workers. `parent_pid` is the process whose death ends it, and `connections_max` what its
+    file limit lets it hold.
     """
 
     index: int
     parent_pid: int
     statistics_fd: int
-    tcp: Address
+    inbox_fd: int
+    outbox_fds: tuple[int, ...]
+    app: str | None
+    tcp: Address | None
+    http: Address | None
+    unix_fd: int | None
     connections_max: int
     limits: ConnectionLimits
+    http_config: HttpConfig
     drain_s: float

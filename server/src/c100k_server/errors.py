@@ -58,6 +58,24 @@ class BindError(ServerError):
         super().__init__(f"cannot listen on {address} ({option}): {reason}")
 
 
+class StateKeyError(ServerError):
+    """The key file cannot be used."""
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"cannot use the key in {path} (--state-key-file): {reason}")
+
+
+class AppLoadError(ServerError):
+    """An app cannot be found."""
+
+    def __init__(self, *, app: str, reason: str) -> None:
+        self.app = app
+        self.reason = reason
+        super().__init__(f"cannot load the app {app}: {reason}")
+
+
 class WorkerStartError(ServerError):
     """A worker died before it served, several times in a row."""
 
@@ -66,3 +84,7 @@ class WorkerStartError(ServerError):
         self.attempts = attempts
         self.reason = reason
         super().__init__(f"worker {worker} did not start in {attempts} attempts: {reason}")
+
+
+class ToolError(Exception):
+    """Raised by functions of an app: the client is told its sentence, and nobody is alarmed."""

@@ -10,6 +10,16 @@ PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+
+# Of MCP: https://modelcontextprotocol.io/specification/2026-07-28/basic. RESOURCE_NOT_FOUND is that of the elder
+# revisions, which 2026-07-28 replaced by INVALID_PARAMS.
+RESOURCE_NOT_FOUND = -32002
+HEADER_MISMATCH = -32020
+MISSING_CLIENT_CAPABILITY = -32021
+UNSUPPORTED_VERSION = -32022
+# Ours, from the range that JSON-RPC leaves to implementations: the peer has too much in flight.
+BUSY = -32000
 
 # MCP allows strings and integers, never null.
 RequestId: TypeAlias = int | str
@@ -24,9 +34,10 @@ class Call(msgspec.Struct, gc=False):
     params: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class ErrorObject(msgspec.Struct):
+class ErrorObject(msgspec.Struct, omit_defaults=True):
     code: int
     message: str
+    data: Any = None
 
 
 class ErrorAnswer(msgspec.Struct):
@@ -38,9 +49,10 @@ class ErrorAnswer(msgspec.Struct):
 class RequestError(Exception):
     """A request that is answered with an error."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, data: object = None) -> None:
         self.code = code
         self.message = message
+        self.data = data
         super().__init__(f"{code}: {message}")
 
 
@@ -57,9 +69,23 @@ def result_line(request_id: RequestId, result: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","id":%b,"result":%b}\n' % (encode(request_id), result)
 
 
-def error_line(request_id: RequestId | None, code: int, message: str) -> bytes:
+def error_line(request_id: RequestId | None, code: int, message: str, data: object = None) -> bytes:
     """The line that answers with an error; `request_id` is None when the request's own could not be read."""
-    return encode(ErrorAnswer("2.0", request_id, ErrorObject(code, message))) + b"\n"
+    return encode(ErrorAnswer("2.0", request_id, ErrorObject(code, message, data))) + b"\n"
+
+
+def notification_line(method: str, params: object) -> bytes:
+    """The line of a notification."""
+    return b'{"jsonrpc":"2.0","method":%b,"params":%b}\n' % (encode(method), encode(params))
+
+
+def request_line(request_id: RequestId, method: str, params: object) -> bytes:
+    """The line of a request to the client."""
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}\n' % (
+        encode(request_id),
+        encode(method),
+        encode(params),
+    )
 
 
 def readable_id(message: dict[str, Any]) -> RequestId | None:

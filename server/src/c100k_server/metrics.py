@@ -21,6 +21,9 @@ class WorkerFigures(msgspec.Struct, frozen=True):
     received_total: int
     sent_total: int
     errors_total: int
+    sessions: int
+    http_requests_total: int
+    http_refusals_total: int
     cpu_s: float
     resident_bytes: int
     gc_pause_max_s: float
@@ -45,6 +48,9 @@ def render(workers: Iterable[WorkerFigures], parent: ParentFigures) -> str:
         _Family("messages_received_total", "counter", "Messages received, notifications among them."),
         _Family("messages_sent_total", "counter", "Messages sent."),
         _Family("request_errors_total", "counter", "Messages answered with an error."),
+        _Family("sessions", "gauge", "Open HTTP sessions."),
+        _Family("http_requests_total", "counter", "HTTP requests received."),
+        _Family("http_refusals_total", "counter", "HTTP requests refused before the protocol saw them."),
         _Family("cpu_seconds_total", "counter", "CPU time of the process, user and system."),
         _Family("resident_memory_bytes", "gauge", "Resident memory of the process."),
         _Family("gc_pause_max_seconds", "gauge", "Longest garbage collection of the last 5 to 10 s."),
@@ -62,6 +68,9 @@ def render(workers: Iterable[WorkerFigures], parent: ParentFigures) -> str:
         family["messages_received_total"].add(labels, figures.received_total)
         family["messages_sent_total"].add(labels, figures.sent_total)
         family["request_errors_total"].add(labels, figures.errors_total)
+        family["sessions"].add(labels, figures.sessions)
+        family["http_requests_total"].add(labels, figures.http_requests_total)
+        family["http_refusals_total"].add(labels, figures.http_refusals_total)
         family["cpu_seconds_total"].add(labels, figures.cpu_s)
         family["resident_memory_bytes"].add(labels, figures.resident_bytes)
         family["gc_pause_max_seconds"].add(labels, figures.gc_pause_max_s)

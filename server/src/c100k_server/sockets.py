@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import socket
 
 from c100k_server.config import Address
@@ -44,6 +47,36 @@ def shared_listener(address: Address) -> socket.socket:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
     return listener
+
+
+def unix_listener(path: str) -> socket.socket:
+    """A socket that listens at `path`, which all workers accept from. Raises `BindError`.
+
+    A socket file that nobody listens on is what a killed server leaves behind, and is replaced.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(path)
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            except ConnectionRefusedError:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+        listener.bind(path)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise BindError(address=path, option="--unix", reason=error.strerror or str(error)) from None
+    return listener
+
+
+def remove(path: str) -> None:
+    """Remove the file of a Unix socket."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _bound(family: int, address: Address, *, share: bool) -> socket.socket:

@@ -19,10 +19,16 @@ GC_PAUSE_MAX_US = 6
 LOOP_LAG_MAX_US = 7
 # CLOCK_MONOTONIC, which all processes of a host share.
 BEAT_NS = 8
-_CLOSED_FIRST = 9
+SESSIONS = 9
+HTTP_REQUESTS = 10
+HTTP_REFUSALS = 11
+_CLOSED_FIRST = 12
 
-# Why a connection ended. The worker counts all but the last, which the parent counts for it.
-CLOSE_CAUSES = ("peer", "reset", "slow_reader", "oversize", "malformed", "drain", "full", "worker_died")
+# Why a connection ended. The worker counts all but `worker_died`, which the parent counts for it.
+CLOSE_CAUSES = (
+    "peer", "reset", "slow_reader", "oversize", "malformed", "drain", "full", "worker_died",
+    "done", "slow_request", "peer_limit", "moved",
+)  # fmt: skip
 CLOSED = {cause: _CLOSED_FIRST + position for position, cause in enumerate(CLOSE_CAUSES)}
 
 CELLS = 32

@@ -7,12 +7,14 @@ import os
 import signal
 import time
 from http import HTTPStatus
+from pathlib import Path
 
 from c100k_server import admin, metrics, sockets
-from c100k_server.config import ServeConfig
-from c100k_server.errors import WorkerStartError
+from c100k_server.config import Address, ServeConfig
+from c100k_server.errors import StateKeyError, WorkerStartError
 from c100k_server.events import emit
 from c100k_server.limits import WorkerPlan
+from c100k_server.peers import make_mailboxes
 from c100k_server.statistics import StatisticsBoard
 from c100k_server.worker_process import WorkerProcess
 
@@ -24,6 +26,8 @@ BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 # What a worker may take beyond the drain itself.
 DRAIN_GRACE_S = 1.0
+# A key file that is shorter can be guessed.
+STATE_KEY_MIN_BYTES = 32
 
 
 class Supervisor:
@@ -32,24 +36,42 @@ class Supervisor:
     def __init__(self, config: ServeConfig, plan: WorkerPlan) -> None:
         self._config = config
         self._plan = plan
+        self._state_key = read_state_key(config.state_key_file)
         self._board = StatisticsBoard.create(plan.workers)
         self._workers: list[WorkerProcess] = []
         self._draining = asyncio.Event()
         self._killed = 0
         self._announced = False
-        self._tcp = config.tcp
+        self._addresses: dict[str, Address] = {}
         self._admin = config.admin
 
     async def run(self) -> None:
-        reserved, self._tcp = sockets.reserve(self._config.tcp, option="--tcp")
+        reserved = []
+        unix = None if self._config.unix is None else sockets.unix_listener(self._config.unix)
+        for option, address in (("tcp", self._config.tcp), ("http", self._config.http)):
+            if address is not None:
+                holder, self._addresses[option] = sockets.reserve(address, option=f"--{option}")
+                reserved.append(holder)
         server, self._admin = await admin.start(
             self._config.admin, {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
+        mailboxes = make_mailboxes(self._plan.workers)
         self._workers = [
-            WorkerProcess(index, self._config, self._tcp, self._plan.connections_max, self._board)
+            WorkerProcess(
+                index,
+                self._config,
+                self._addresses.get("tcp"),
+                self._addresses.get("http"),
+                self._plan.connections_max,
+                self._board,
+                self._state_key,
+                mailboxes[index][0].fileno(),
+                tuple(outbox.fileno() for _, outbox in mailboxes),
+                None if unix is None else unix.fileno(),
+            )
             for index in range(self._plan.workers)
         ]
         started = time.monotonic()
@@ -62,7 +84,11 @@ class Supervisor:
             raise group.exceptions[0] from None
         finally:
             server.close()
-            reserved.close()
+            if unix is not None and self._config.unix is not None:
+                unix.close()
+                sockets.remove(self._config.unix)
+            for holder in (*reserved, *(end for mailbox in mailboxes for end in mailbox)):
+                holder.close()
         emit("stopped", uptime_s=round(time.monotonic() - started, 3), killed=self._killed)
 
     async def _keep_alive(self, worker: WorkerProcess) -> None:
@@ -111,7 +137,8 @@ class Supervisor:
         emit(
             "listening",
             pid=os.getpid(),
-            tcp=str(self._tcp),
+            **{option: str(address) for option, address in self._addresses.items()},
+            **({} if self._config.unix is None else {"unix": self._config.unix}),
             admin=str(self._admin),
             workers=self._plan.workers,
             connections_max=self._plan.workers * self._plan.connections_max,
@@ -153,6 +180,22 @@ class Supervisor:
         status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
         state = "draining" if self._draining.is_set() else "serving"
         return status, "text/plain; charset=utf-8", f"{state}: {up} of {self._plan.workers} workers up\n"
+
+
+def read_state_key(path: str | None) -> bytes:
+    """The key of `requestState`, which all nodes of a cluster share by a file; one of this server's own without it.
+
+    Raises `StateKeyError`.
+    """
+    if path is None:
+        return os.urandom(STATE_KEY_MIN_BYTES)
+    try:
+        key = Path(path).read_bytes().strip()
+    except OSError as error:
+        raise StateKeyError(path=path, reason=error.strerror or str(error)) from None
+    if len(key) < STATE_KEY_MIN_BYTES:
+        raise StateKeyError(path=path, reason=f"it has {len(key)} bytes, at least {STATE_KEY_MIN_BYTES} are needed")
+    return key
 
 
 async def supervise(config: ServeConfig, plan: WorkerPlan) -> None:

@@ -1,4 +1,4 @@
-"""MCP over TCP, one JSON message per line: the connections of one worker.
+"""MCP over TCP and Unix sockets, one JSON message per line: the connections of one worker.
 
 Lifecycle: connect and send `initialize`; cancel with `notifications/cancelled`; end by closing. When the server ends a
 connection it sends what it still owes, closes its sending side, and waits for the peer to close.
@@ -7,82 +7,39 @@ connection it sends what it still owes, closes its sending side, and waits for t
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator
 from typing import cast
 
-from c100k_server.config import Address, ConnectionLimits
+from c100k_server.config import ConnectionLimits
 from c100k_server.framing import split_lines
-from c100k_server.protocol import Service, Session, UnreadableMessagesError
-from c100k_server.sockets import BACKLOG, shared_listener
+from c100k_server.listening import Listening
+from c100k_server.service import Service
+from c100k_server.session import Session, UnreadableMessagesError
+from c100k_server.sockets import BACKLOG
 from c100k_server.statistics import CLOSED, OPENED
-
-# How many idle connections a drain closes before it lets the others be served.
-DRAIN_BATCH = 256
+from c100k_server.subscriptions import Event, Listener
 
 # How long a peer that has been sent everything may take to close its side.
 CLOSE_WAIT_S = 1.0
 
 
-class TcpListener:
-    """Accepts connections and holds what they share. `check_deadlines` must be called a few times per second."""
+class TcpListener(Listening):
+    """Accepts connections. `check_deadlines` must be called a few times per second."""
 
-    def __init__(self, service: Service, figures: memoryview, limits: ConnectionLimits, connections_max: int) -> None:
+    def __init__(self, service: Service, limits: ConnectionLimits, connections_max: int) -> None:
+        super().__init__(service.figures, limits, connections_max)
         self.service = service
-        self.figures = figures
-        self.limits = limits
-        self.connections_max = connections_max
-        self.connections: set[Connection] = set()
-        # When to abort whom: peers that do not read, or do not close.
-        self.deadlines: dict[Connection, float] = {}
-        self.draining = False
-        self._emptied = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._server: asyncio.Server | None = None
+        service.subscriptions.audiences.append(self._audience)
 
-    async def start(self, address: Address) -> None:
-        """Listen. Raises `OSError`."""
-        listener = shared_listener(address)
+    async def start(self, listener: socket.socket) -> None:
         self._server = await self._loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
 
-    def check_deadlines(self) -> None:
-        """Abort the connections whose peer did not read, or did not close, in time."""
-        now = self._loop.time()
-        late = [connection for connection, deadline in self.deadlines.items() if deadline <= now]
-        for connection in late:
-            connection.abort("slow_reader")
+    async def start_unix(self, listener: socket.socket) -> None:
+        self._server = await self._loop.create_unix_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
 
-    def set_deadline(self, connection: Connection, wait_s: float) -> None:
-        """Abort `connection` in `wait_s`, or when it was to be aborted anyhow."""
-        self.deadlines.setdefault(connection, self._loop.time() + wait_s)
-
-    async def drain(self, drain_s: float) -> None:
-        """Stop accepting, let every connection finish what is in flight, and close all within `drain_s`."""
-        end = self._loop.time() + drain_s
-        if self._server is not None:
-            self._server.close()
-        self.draining = True
-        # One turn of the loop reads what had arrived by now.
-        await asyncio.sleep(0)
-        for position, connection in enumerate(list(self.connections)):
-            if position % DRAIN_BATCH == 0:
-                await asyncio.sleep(0)
-            connection.finish_when_idle()
-        if not self.connections:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(end):
-                await self._emptied.wait()
-        for connection in list(self.connections):
-            connection.abort("drain")
-        await self._emptied.wait()
-
-    def forget(self, connection: Connection) -> None:
-        """A connection is gone."""
-        self.connections.discard(connection)
-        self.deadlines.pop(connection, None)
-        if self.draining and not self.connections:
-            self._emptied.set()
+    def _audience(self) -> Iterable[Listener]:
+        return [each for each in self.connections if isinstance(each, Connection) and each.has_session]
 
 
 class Connection(asyncio.Protocol):
@@ -92,7 +49,7 @@ class Connection(asyncio.Protocol):
     read already. `_cause` is set once the connection is to end.
     """
 
-    __slots__ = ("_cause", "_listener", "_partial", "_session", "_transport", "_waiting")
+    __slots__ = ("_cause", "_half_closed", "_listener", "_partial", "_session", "_transport", "_waiting")
 
     def __init__(self, listener: TcpListener) -> None:
         self._listener = listener
@@ -101,18 +58,19 @@ class Connection(asyncio.Protocol):
         self._partial: bytearray | None = None
         self._waiting: Iterator[bytes] | None = None
         self._cause: str | None = None
+        self._half_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         listener = self._listener
         listener.figures[OPENED] += 1
-        listener.connections.add(self)
         bound = listener.limits.write_buffer_bytes
         self._transport.set_write_buffer_limits(high=bound, low=bound // 4)
-        if len(listener.connections) > listener.connections_max:
-            self.abort("full")
-        elif listener.draining:
+        refusal = listener.admit(self, transport.get_extra_info("peername") if listener.limits.per_peer_max else None)
+        if refusal == "drain":
             self._finish("drain")
+        elif refusal is not None:
+            self.abort(refusal)
 
     def data_received(self, data: bytes) -> None:
         if self._cause is not None:
@@ -121,11 +79,11 @@ class Connection(asyncio.Protocol):
         # The usual wake-up brings exactly one whole message; it is spared the general case, 2 of 27 us when measured.
         if self._partial is None and data.find(b"\n") + 1 == len(data) <= max_line_bytes:
             try:
-                answer = self._session.handle(data)
+                answer = self._session.handle(data, self)
             except UnreadableMessagesError as error:
                 self._give_up(error.answer)
                 return
-            if answer is not None:
+            if answer:
                 self._transport.write(answer)
             if self._listener.draining:
                 self.finish_when_idle()
@@ -148,8 +106,8 @@ class Connection(asyncio.Protocol):
         size = 0
         try:
             for line in lines:
-                answer = handle(line)
-                if answer is None:
+                answer = handle(line, self)
+                if not answer:
                     continue
                 answers.append(answer)
                 size += len(answer)
@@ -189,7 +147,40 @@ class Connection(asyncio.Protocol):
         if self._waiting is None:
             self._transport.resume_reading()
 
+    @property
+    def has_session(self) -> bool:
+        return self._session.version is not None
+
+    def send(self, line: bytes) -> bool:
+        """A message that is no answer; dropped when the client does not read."""
+        if self._cause is not None or self._waiting is not None or self._transport.is_closing():
+            return False
+        self._transport.write(line)
+        return True
+
+    def answer(self, line: bytes, error_code: int) -> None:
+        """An answer that took its time."""
+        if self._cause is None and not self._transport.is_closing():
+            self._transport.write(line)
+            if self._half_closed and not self._session.busy:
+                self._transport.close()
+            elif self._listener.draining:
+                self.finish_when_idle()
+
+    @property
+    def standing(self) -> Connection:
+        return self
+
+    def tell(self, event: Event) -> bool:
+        return self.send(event.line)
+
+    def close_stream(self) -> None:
+        """A connection is a stream that cannot be resumed."""
+
     def eof_received(self) -> bool:
+        if self._session.busy:
+            self._half_closed = True
+            return True
         if self._transport.get_write_buffer_size():
             # The transport closes once the rest is sent, which takes a peer that reads.
             self._listener.set_deadline(self, self._listener.limits.slow_reader_s)
@@ -199,11 +190,17 @@ class Connection(asyncio.Protocol):
         listener = self._listener
         listener.figures[CLOSED[self._cause or ("reset" if error else "peer")]] += 1
         listener.forget(self)
+        self._session.close()
 
     def finish_when_idle(self) -> None:
         """End a draining connection unless it has a message half read or unanswered."""
-        if self._partial is None and self._waiting is None and self._cause is None:
+        if self._cause is None:
+            self._session.finish_streams()
+        if self._partial is None and self._waiting is None and self._cause is None and not self._session.busy:
             self._finish("drain")
+
+    def time_out(self) -> None:
+        self.abort("slow_reader")
 
     def abort(self, cause: str) -> None:
         """End at once, under `cause` unless there was one already."""

@@ -1,45 +1,81 @@
-"""The tools that clients may call."""
+"""Calling tools, and the built-in app that the harness measures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from operator import attrgetter
+from typing import Annotated, Any
 
 import msgspec
 
-from c100k_server.jsonrpc import encode
+from c100k_server.app import App, Tool
+from c100k_server.content import Text, ToolResult, as_content
+from c100k_server.errors import ToolError
+from c100k_server.jsonrpc import MISSING_CLIENT_CAPABILITY, RequestError, encode
+from c100k_server.request import Request
+from c100k_server.version import __version__
+
+ECHO = App("c100k-server", version=__version__)
 
 
-class Tool(msgspec.Struct, frozen=True):
-    """A tool; `call` takes the encoded arguments object and returns an encoded CallToolResult.
-
-    `call` raises `msgspec.ValidationError` when the arguments are not those of `input_schema`.
-    """
-
-    name: str
-    description: str
-    input_schema: dict[str, Any]
-    call: Callable[[msgspec.Raw], bytes]
+@ECHO.tool(inline=True)
+def echo(text: Annotated[str, msgspec.Meta(description="What to answer.")]) -> str:
+    """Answers with the text that it is given."""
+    return text
 
 
-class _EchoArguments(msgspec.Struct, gc=False):
-    text: str
+def compile_inline(tool: Tool) -> Callable[[msgspec.Raw], bytes]:
+    """A tool whose function returns at once, from encoded arguments to an encoded result."""
+    assert tool.signature.arguments is not None
+    decode = msgspec.json.Decoder(tool.signature.arguments).decode
+    function = tool.function
+    values = attrgetter(*tool.signature.parameters) if tool.signature.parameters else _no_values
+    single = len(tool.signature.parameters) == 1
+
+    def call(arguments: msgspec.Raw) -> bytes:
+        decoded = values(decode(arguments))
+        try:
+            value = function(decoded) if single else function(*decoded)
+        except ToolError as error:
+            return failure(str(error))
+        if type(value) is str:
+            return b'{"content":[{"type":"text","text":%b}]}' % encode(value)
+        return encode_result(tool, value)
+
+    return call
 
 
-_decode_echo_arguments = msgspec.json.Decoder(_EchoArguments).decode
+def _no_values(_: object) -> tuple[()]:
+    return ()
 
 
-def _echo(arguments: msgspec.Raw) -> bytes:
-    return b'{"content":[{"type":"text","text":%b}]}' % encode(_decode_echo_arguments(arguments).text)
+async def call_tool(request: Request, tool: Tool, arguments: msgspec.Raw) -> bytes:
+    """Any other tool. Its errors are results, so that the model behind the client reads them."""
+    decoded = tool.signature.decode(arguments)
+    try:
+        if tool.inline and not tool.signature.is_async:
+            value = tool.function(**decoded, **request.context_argument(tool.signature))
+        else:
+            value = await request.call(tool.signature, tool.function, decoded)
+        return encode_result(tool, value)
+    except RequestError as error:
+        if error.code == MISSING_CLIENT_CAPABILITY and request.session is not None:
+            return failure(error.message)
+        raise
+    except ToolError as error:
+        return failure(str(error))
+    except Exception as error:
+        request.report(error)
+        return failure(f"{tool.name} failed")
 
 
-ECHO = Tool(
-    name="echo",
-    description="Answers with the text that it is given.",
-    input_schema={
-        "type": "object",
-        "properties": {"text": {"type": "string", "description": "What to answer."}},
-        "required": ["text"],
-    },
-    call=_echo,
-)
+def encode_result(tool: Tool, value: Any) -> bytes:
+    if isinstance(value, ToolResult):
+        return encode(value)
+    if "outputSchema" in tool.listing:
+        return encode({"content": as_content(value), "structuredContent": value})
+    return encode({"content": as_content(value)})
+
+
+def failure(message: str) -> bytes:
+    return encode({"content": [Text(message)], "isError": True})

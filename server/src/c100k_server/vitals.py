@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from c100k_server.statistics import (
     BEAT_NS,
@@ -51,9 +51,9 @@ class RecentMaximum:
 
 
 class Vitals:
-    """Beats every `BEAT_S`: publishes, and calls `on_beat`."""
+    """Beats every `BEAT_S`: publishes, and calls each `on_beat`."""
 
-    def __init__(self, figures: memoryview, on_beat: Callable[[], None]) -> None:
+    def __init__(self, figures: memoryview, on_beat: Sequence[Callable[[], None]]) -> None:
         self._figures = figures
         self._on_beat = on_beat
         self._loop = asyncio.get_running_loop()
@@ -86,7 +86,8 @@ class Vitals:
         self._loop_lag_s.observe(now - due)
         self._freeze_when_settled(now)
         self.publish()
-        self._on_beat()
+        for each in self._on_beat:
+            each()
         self._loop.call_at(now + BEAT_S, self._beat, now + BEAT_S)
 
     def _freeze_when_settled(self, now: float) -> None:

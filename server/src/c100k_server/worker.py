@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import ipaddress
 import os
 import signal
+import socket
 import sys
+from contextlib import AsyncExitStack
 
 import msgspec
 import uvloop
 
-from c100k_server.config import WorkerConfig
-from c100k_server.protocol import Service
+from c100k_server.config import STATE_KEY_VARIABLE, WorkerConfig
+from c100k_server.errors import BindError, ServerError
+from c100k_server.http_endpoint import HttpListener
+from c100k_server.listening import Listening
+from c100k_server.loading import load_app
+from c100k_server.peers import Peers
+from c100k_server.service import Service
+from c100k_server.sockets import shared_listener
 from c100k_server.statistics import StatisticsBoard
 from c100k_server.tcp import TcpListener
 from c100k_server.tools import ECHO
@@ -47,18 +56,57 @@ async def serve(config: WorkerConfig, report: int) -> None:
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     figures = StatisticsBoard.open(config.statistics_fd).row(config.index)
-    listener = TcpListener(Service([ECHO], figures), figures, config.limits, config.connections_max)
-    vitals = Vitals(figures, on_beat=listener.check_deadlines)
     try:
-        await listener.start(config.tcp)
-    except OSError as error:
-        tell(report, f"cannot listen on {config.tcp}: {error.strerror}")
+        app = ECHO if config.app is None else load_app(config.app)
+        service = Service(app, figures, bytes.fromhex(os.environ.pop(STATE_KEY_VARIABLE)), loop)
+        async with AsyncExitStack() as stack:
+            if app.lifespan is not None:
+                service.lifespan = await stack.enter_async_context(app.lifespan())
+            listeners = await listen(config, service)
+            http = next((each for each in listeners if isinstance(each, HttpListener)), None)
+            peers = Peers(config.index, config.inbox_fd, config.outbox_fds, service.subscriptions, http)
+            peers.start()
+            vitals = Vitals(figures, on_beat=[peers.flush, *(each.check_deadlines for each in listeners)])
+            vitals.start()
+            tell(report, None)
+            await stop.wait()
+            await asyncio.gather(*(each.drain(config.drain_s) for each in listeners))
+            service.close()
+            vitals.publish()
+    except (OSError, ServerError) as error:
+        tell(report, str(error))
         sys.exit(1)
-    vitals.start()
-    tell(report, None)
-    await stop.wait()
-    await listener.drain(config.drain_s)
-    vitals.publish()
+
+
+async def listen(config: WorkerConfig, service: Service) -> list[Listening]:
+    """Raises `BindError`."""
+    listeners: list[Listening] = []
+    address = None
+    try:
+        if config.tcp is not None:
+            address = config.tcp
+            tcp = TcpListener(service, config.limits, config.connections_max)
+            await tcp.start(shared_listener(config.tcp))
+            listeners.append(tcp)
+        if config.unix_fd is not None:
+            unix = TcpListener(service, config.limits, config.connections_max)
+            await unix.start_unix(socket.socket(fileno=config.unix_fd))
+            listeners.append(unix)
+        if config.http is not None:
+            address = config.http
+            http = HttpListener(
+                service,
+                config.index,
+                config.limits,
+                config.http_config,
+                config.connections_max,
+                is_local=ipaddress.ip_address(address.host).is_loopback,
+            )
+            await http.start(shared_listener(config.http))
+            listeners.append(http)
+    except OSError as error:
+        raise BindError(address=str(address), option="worker", reason=error.strerror or str(error)) from None
+    return listeners
 
 
 def tell(report: int, problem: str | None) -> None:

@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE, Process
 
 import msgspec
 
-from c100k_server.config import Address, ServeConfig, WorkerConfig
+from c100k_server.config import STATE_KEY_VARIABLE, Address, ServeConfig, WorkerConfig
 from c100k_server.metrics import WorkerFigures
 from c100k_server.statistics import (
     BEAT_NS,
@@ -21,11 +21,14 @@ from c100k_server.statistics import (
     CPU_US,
     ERRORS,
     GC_PAUSE_MAX_US,
+    HTTP_REFUSALS,
+    HTTP_REQUESTS,
     LOOP_LAG_MAX_US,
     OPENED,
     RECEIVED,
     RESIDENT_BYTES,
     SENT,
+    SESSIONS,
     StatisticsBoard,
     held,
 )
@@ -35,14 +38,24 @@ START_TIMEOUT_S = 60.0
 # A loop that has not turned for so long is taken for hung.
 HUNG_S = 3.0
 
-_COUNTERS = (OPENED, RECEIVED, SENT, ERRORS, CPU_US, *CLOSED.values())
+_COUNTERS = (OPENED, RECEIVED, SENT, ERRORS, CPU_US, HTTP_REQUESTS, HTTP_REFUSALS, *CLOSED.values())
 
 
 class WorkerProcess:
     """The worker `index` through all its lives."""
 
     def __init__(
-        self, index: int, config: ServeConfig, tcp: Address, connections_max: int, board: StatisticsBoard
+        self,
+        index: int,
+        config: ServeConfig,
+        tcp: Address | None,
+        http: Address | None,
+        connections_max: int,
+        board: StatisticsBoard,
+        state_key: bytes,
+        inbox_fd: int,
+        outbox_fds: tuple[int, ...],
+        unix_fd: int | None,
     ) -> None:
         self.index = index
         self.serving = False
@@ -51,11 +64,20 @@ class WorkerProcess:
             index=index,
             parent_pid=os.getpid(),
             statistics_fd=board.fd,
+            inbox_fd=inbox_fd,
+            outbox_fds=outbox_fds,
+            app=config.app,
             tcp=tcp,
+            http=http,
+            unix_fd=unix_fd,
             connections_max=connections_max,
             limits=config.limits,
+            http_config=config.http_config,
             drain_s=config.drain_s,
         )
+        # Arguments can be seen by every user of the host, the environment only by this one.
+        self._environment = {**os.environ, STATE_KEY_VARIABLE: state_key.hex()}
+        self._inherited = (board.fd, inbox_fd, *outbox_fds, *(() if unix_fd is None else (unix_fd,)))
         self._row = board.row(index)
         # What earlier lives have counted.
         self._buried = [0] * CELLS
@@ -73,7 +95,8 @@ class WorkerProcess:
             "c100k_server.worker",
             msgspec.json.encode(self._config).decode(),
             stdout=PIPE,
-            pass_fds=(self._config.statistics_fd,),
+            env=self._environment,
+            pass_fds=self._inherited,
             start_new_session=True,
         )
 
@@ -149,6 +172,9 @@ class WorkerProcess:
             received_total=total[RECEIVED],
             sent_total=total[SENT],
             errors_total=total[ERRORS],
+            sessions=self._row[SESSIONS],
+            http_requests_total=total[HTTP_REQUESTS],
+            http_refusals_total=total[HTTP_REFUSALS],
             cpu_s=total[CPU_US] / 1e6,
             resident_bytes=self._row[RESIDENT_BYTES],
             gc_pause_max_s=self._row[GC_PAUSE_MAX_US] / 1e6,

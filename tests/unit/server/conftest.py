@@ -80,6 +80,7 @@ class Server:
         self._reader.start()
         listening = self.event("listening")
         self.tcp = address_of(listening["tcp"])
+        self.http = address_of(listening["http"]) if "http" in listening else ("", 0)
         self.admin = listening["admin"]
 
     def event(self, name: str) -> dict[str, Any]:
@@ -171,7 +172,8 @@ def start_server() -> Iterator[Callable[..., Server]]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A server of one worker that tests share which leave it as it was."""
-    running = Server(launch("serve", "--tcp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1"))
+    addresses = ("--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+    running = Server(launch("serve", *addresses, "--workers", "1"))
     yield running
     running.clean_up()
 

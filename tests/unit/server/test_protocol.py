@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import mmap
 from typing import Any
@@ -10,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c100k_server.protocol import PROTOCOL_VERSIONS, UNREADABLE_MAX, Service, Session, UnreadableMessagesError
+from c100k_server.service import Service
+from c100k_server.session import UNREADABLE_MAX, Session, UnreadableMessagesError
 from c100k_server.tools import ECHO
+from c100k_server.versions import SESSION_VERSIONS
 
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":%b}\n'
 
 
-@pytest.mark.parametrize("version", PROTOCOL_VERSIONS)
+@pytest.mark.parametrize("version", SESSION_VERSIONS)
 def test_supported_version_is_agreed_to(server: Any, version: str) -> None:
     result = server.connect(initialized=False).initialize(version)["result"]
     assert result["protocolVersion"] == version
@@ -164,17 +167,40 @@ CALLS = st.fixed_dictionaries(
 )
 
 
-@given(
-    message=st.binary() | (JSON | CALLS | st.lists(CALLS, max_size=3)).map(lambda value: json.dumps(value).encode()),
-    version=st.sampled_from([None, *PROTOCOL_VERSIONS]),
-)
-def test_whatever_comes_is_answered_in_json_or_not_at_all(message: bytes, version: str | None) -> None:
-    session = Session(Service([ECHO], memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")))
+class Outlet:
+    """Takes the answers that come later."""
+
+    def __init__(self) -> None:
+        self.late: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def send(self, line: bytes) -> bool:
+        return True
+
+    def answer(self, line: bytes, error_code: int) -> None:
+        self.late.set_result(line)
+
+    def close_stream(self) -> None:
+        pass
+
+
+async def answered(message: bytes, version: str | None) -> bytes | None:
+    figures = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
+    service = Service(ECHO, figures, bytes(32), asyncio.get_running_loop())
+    session, outlet = Session(service), Outlet()
     session.version = version
     try:
-        answer = session.handle(message)
+        answer = session.handle(message, outlet)
     except UnreadableMessagesError as error:
         answer = error.answer
+    return await outlet.late if session.busy else answer
+
+
+@given(
+    message=st.binary() | (JSON | CALLS | st.lists(CALLS, max_size=3)).map(lambda value: json.dumps(value).encode()),
+    version=st.sampled_from([None, *SESSION_VERSIONS]),
+)
+def test_whatever_comes_is_answered_in_json_or_not_at_all(message: bytes, version: str | None) -> None:
+    answer = asyncio.run(answered(message, version))
     if answer is not None:
         assert answer.endswith(b"\n")
         assert answer.count(b"\n") == 1

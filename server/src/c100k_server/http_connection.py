@@ -1,0 +1,333 @@
+"""HTTP/1.1 for clients: requests are cut out of the bytes of a connection, and answers written to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, cast
+
+import httptools
+
+from c100k_server.statistics import CLOSED, OPENED
+
+if TYPE_CHECKING:
+    from c100k_server.http_endpoint import HttpListener
+
+TARGET_MAX_BYTES = 4096
+# Requests that a client may send ahead of the answers; then nothing more is read from it.
+AHEAD_MAX = 8
+# Write buffers of events that a client may leave unread before it is cut off.
+UNREAD_MAX = 4
+
+_REASONS = {
+    200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
+    404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable", 408: "Request Timeout", 409: "Conflict",
+    413: "Content Too Large", 414: "URI Too Long", 415: "Unsupported Media Type", 421: "Misdirected Request",
+    429: "Too Many Requests", 431: "Request Header Fields Too Large", 503: "Service Unavailable",
+}  # fmt: skip
+_EVENTS_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n"
+    b"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n%b\r\n"
+)
+_JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n"
+_EMPTY_HEAD = b"HTTP/1.1 %d %b\r\nContent-Length: 0\r\n%b\r\n"
+_OTHER_HEAD = b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n"
+
+
+class HttpRequest:
+    """One request, whole. Header names are in lower case; `repeated` are those that came more than once."""
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "path", "repeated")
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.path = b""
+        self.headers: dict[str, str] = {}
+        self.repeated: set[str] = set()
+        self.body = b""
+        self.keep_alive = True
+
+
+class Detachable(Protocol):
+    """What a connection carries the messages of."""
+
+    def detach(self) -> None: ...
+
+
+class Cancellable(Protocol):
+    """What goes on for a client."""
+
+    def cancel(self) -> object: ...
+
+
+class HttpConnection(asyncio.Protocol):
+    """One client connection. It has at most one exchange, the answering of a request, at a time.
+
+    `carried` and `work` are what goes on in that exchange: the stream that it carries, and what to cancel when the
+    client goes, if that is what its going means.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_body",
+        "_body_bytes",
+        "_cause",
+        "_header_bytes",
+        "_listener",
+        "_parser",
+        "_request",
+        "_transport",
+        "busy",
+        "carried",
+        "extra_headers",
+        "keep_alive",
+        "paused",
+        "streaming",
+        "work",
+    )
+
+    def __init__(self, listener: HttpListener) -> None:
+        self._listener = listener
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._parser: httptools.HttpRequestParser | None = None
+        self._request: HttpRequest | None = None
+        self._body: list[bytes] | None = None
+        self._body_bytes = 0
+        self._header_bytes = 0
+        self._ahead: deque[HttpRequest] | None = None
+        self._cause: str | None = None
+        self.busy = False
+        self.streaming = False
+        self.keep_alive = True
+        self.paused = False
+        self.extra_headers = b""
+        self.carried: Detachable | None = None
+        self.work: Cancellable | None = None
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        listener = self._listener
+        listener.figures[OPENED] += 1
+        bound = listener.limits.write_buffer_bytes
+        self._transport.set_write_buffer_limits(high=bound, low=bound // 4)
+        refusal = listener.admit(self, transport.get_extra_info("peername") if listener.limits.per_peer_max else None)
+        if refusal is not None:
+            self.abort(refusal)
+        else:
+            listener.set_deadline(self, listener.http.handshake_s)
+
+    def data_received(self, data: bytes) -> None:
+        if self._cause is not None:
+            return
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpRequestParser(self)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.refuse(400, "no upgrade is offered here")
+        except httptools.HttpParserError:
+            if self._cause is None:
+                self.refuse(400, "this is not HTTP")
+        if self._cause is not None:
+            return
+        if self._request is not None:
+            self._listener.set_deadline(self, self._listener.http.request_s)
+        elif not self.paused:
+            self._listener.deadlines.pop(self, None)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        self._listener.set_deadline(self, self._listener.limits.slow_reader_s)
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        if self._cause is None:
+            self._listener.deadlines.pop(self, None)
+        self._transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        listener = self._listener
+        listener.figures[CLOSED[self._cause or ("reset" if error else "peer")]] += 1
+        if self.carried is not None:
+            self.carried.detach()
+        if self.work is not None:
+            self.work.cancel()
+        self.carried = self.work = self._parser = None
+        listener.forget(self)
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._request = HttpRequest()
+        self._header_bytes = 0
+        self._body = None
+
+    def on_url(self, url: bytes) -> None:
+        request = self._current()
+        request.path += url
+        if len(request.path) > TARGET_MAX_BYTES:
+            self.refuse(414, f"the target is longer than {TARGET_MAX_BYTES} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > self._listener.http.max_header_bytes:
+            self.refuse(431, f"headers are longer than {self._listener.http.max_header_bytes} bytes")
+            return
+        request = self._current()
+        key = name.decode("latin-1").lower()
+        if key in request.headers:
+            request.repeated.add(key)
+        request.headers[key] = value.decode("latin-1").strip(" \t")
+
+    def on_headers_complete(self) -> None:
+        request = self._current()
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > self._listener.limits.max_line_bytes:
+            self.refuse(413, f"a body is longer than {self._listener.limits.max_line_bytes} bytes", cause="oversize")
+        elif request.headers.get("expect", "").lower() == "100-continue" and not self.busy:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        if self._body is None:
+            self._body = []
+            self._body_bytes = 0
+        self._body.append(body)
+        self._body_bytes += len(body)
+        if self._body_bytes > self._listener.limits.max_line_bytes:
+            self.refuse(413, f"a body is longer than {self._listener.limits.max_line_bytes} bytes", cause="oversize")
+
+    def on_message_complete(self) -> None:
+        request, self._request = self._current(), None
+        if self._cause is not None or self._parser is None:
+            return
+        request.method = self._parser.get_method().decode("latin-1")
+        request.keep_alive = self._parser.should_keep_alive()
+        request.path = request.path.partition(b"?")[0]
+        if self._body is not None:
+            request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            self._body = None
+        if not self.busy:
+            self._serve(request)
+            return
+        if self._ahead is None:
+            self._ahead = deque()
+        self._ahead.append(request)
+        if len(self._ahead) >= AHEAD_MAX:
+            self._transport.pause_reading()
+
+    # What the endpoint and streams call.
+
+    def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
+        """Answer in one piece, which ends the exchange."""
+        headers += self.extra_headers
+        if not self.keep_alive or self._listener.draining:
+            headers += b"Connection: close\r\n"
+        if status == 200:
+            self._transport.write(_JSON_HEAD % (len(body), headers) + body)
+        elif body:
+            self._transport.write(_OTHER_HEAD % (status, _REASONS[status].encode(), len(body), headers) + body)
+        else:
+            self._transport.write(_EMPTY_HEAD % (status, _REASONS[status].encode(), headers))
+        self._end_exchange()
+
+    def refuse(self, status: int, reason: str, *, cause: str = "malformed") -> None:
+        """Answer what cannot be understood, and close."""
+        if self._cause is None:
+            self.keep_alive = False
+            self._cause = cause
+            self.respond(status, self._listener.problem(reason))
+
+    def start_events(self) -> None:
+        self.streaming = True
+        self._transport.write(_EVENTS_HEAD % self.extra_headers)
+
+    def write_event(self, event: bytes, *, droppable: bool) -> bool:
+        """False when it was dropped: the client does not read. One that must not be lost is not sent to a client that
+        leaves so much unread that it has to come back for the rest."""
+        if self._transport.is_closing() or (self.paused and droppable):
+            return False
+        if self._transport.get_write_buffer_size() > UNREAD_MAX * self._listener.limits.write_buffer_bytes:
+            self.abort("slow_reader")
+            return False
+        self._transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+        return True
+
+    def end_events(self) -> None:
+        self._transport.write(b"0\r\n\r\n")
+        self._end_exchange()
+
+    def keep_streaming(self) -> None:
+        """A comment, so that nobody on the way takes the connection for dead."""
+        if self.streaming and not self.paused:
+            self._transport.write(b"3\r\n:\n\n\r\n")
+
+    def finish_when_idle(self) -> None:
+        """End a draining connection unless a request is under way."""
+        if not self.busy and self._request is None and self._cause is None:
+            self._cause = "drain"
+            self._transport.close()
+
+    def abort(self, cause: str) -> None:
+        """End at once, under `cause` unless there was one already."""
+        self._cause = self._cause or cause
+        self._transport.abort()
+
+    def time_out(self) -> None:
+        """A deadline has passed."""
+        if self.paused or self._cause is not None:
+            self.abort("slow_reader")
+        elif self._request is not None:
+            self.refuse(408, "the request took too long to arrive", cause="slow_request")
+        else:
+            self.abort("slow_request")
+
+    def detach_socket(self) -> int | None:
+        """A file of its own on this connection, whose exchange another process will answer; None when that cannot
+        be, because of what is still to be sent or was received ahead. The connection is to be aborted then."""
+        if self._ahead or self._transport.get_write_buffer_size():
+            return None
+        self._transport.pause_reading()
+        fd: int = os.dup(self._transport.get_extra_info("socket").fileno())
+        return fd
+
+    def adopt(self, request: HttpRequest) -> None:
+        """Serve a request that another process has read."""
+        if self._cause is None:
+            self._listener.deadlines.pop(self, None)
+            self._serve(request)
+
+    def _serve(self, request: HttpRequest) -> None:
+        self.busy = True
+        self.keep_alive = request.keep_alive
+        self._listener.serve(self, request)
+
+    def _end_exchange(self) -> None:
+        self.busy = self.streaming = False
+        self.extra_headers = b""
+        self.carried = self.work = None
+        self._listener.active.discard(self)
+        if not self.keep_alive or self._cause is not None or self._listener.draining:
+            self._cause = self._cause or ("drain" if self._listener.draining else "done")
+            self._listener.set_deadline(self, self._listener.limits.slow_reader_s)
+            self._transport.close()
+        elif self._ahead:
+            if len(self._ahead) == AHEAD_MAX and not self.paused:
+                self._transport.resume_reading()
+            # Not from inside the exchange that ends.
+            asyncio.get_running_loop().call_soon(self._serve_next)
+
+    def _serve_next(self) -> None:
+        if self._ahead and not self.busy and not self._transport.is_closing():
+            self._serve(self._ahead.popleft())
+
+    def _current(self) -> HttpRequest:
+        assert self._request is not None
+        return self._request

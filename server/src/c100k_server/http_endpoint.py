@@ -1,0 +1,320 @@
+"""The MCP endpoint of Streamable HTTP, `/mcp`: which status a request gets, and who answers it.
+
+https://modelcontextprotocol.io/specification/2025-11-25/basic/transports and its successor of 2026-07-28.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import socket
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from c100k_server.config import ConnectionLimits, HttpConfig
+from c100k_server.http_connection import HttpConnection, HttpRequest
+from c100k_server.http_stream import HttpSession, HttpSessions, SessionStream, StatelessStream
+from c100k_server.jsonrpc import (
+    HEADER_MISMATCH,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    Call,
+    decode_any,
+    decode_call,
+    error_line,
+    readable_id,
+)
+from c100k_server.listening import Listening
+from c100k_server.service import Service
+from c100k_server.session import LATER, UnreadableMessagesError
+from c100k_server.sockets import BACKLOG
+from c100k_server.stateless import ListenStream, is_stateless, start
+from c100k_server.statistics import ERRORS, HTTP_REFUSALS, HTTP_REQUESTS, RECEIVED, SENT, SESSIONS
+from c100k_server.versions import SESSION_VERSIONS
+
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+# Between comments on a stream that is silent: less than proxies commonly wait, 30 s and more.
+COMMENT_S = 20.0
+EXPIRE_S = 5.0
+# How many streams get their comment in one turn of the loop.
+BATCH = 250
+# Headers of 2026-07-28 that must not be ambiguous.
+_ONCE = ("mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id")
+
+
+class HttpListener(Listening):
+    """Accepts HTTP connections and serves their requests. `check_deadlines` must be called a few times per second."""
+
+    def __init__(
+        self,
+        service: Service,
+        worker: int,
+        limits: ConnectionLimits,
+        http: HttpConfig,
+        connections_max: int,
+        *,
+        is_local: bool,
+    ) -> None:
+        super().__init__(service.figures, limits, connections_max)
+        self.service = service
+        self.http = http
+        self.active: set[HttpConnection] = set()
+        self.sessions = HttpSessions(service, worker, http.sessions_max, partial(self.figures.__setitem__, SESSIONS))
+        self._is_local = is_local
+        self._tokens = read_tokens(http.token_file) if http.token_file is not None else None
+        self._timers: list[asyncio.Task[None]] = []
+        # Set where another worker may have a session that this one has not.
+        self.hand_over: Callable[[str, HttpConnection, HttpRequest], bool] | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        self._server = await self._loop.create_server(lambda: HttpConnection(self), sock=listener, backlog=BACKLOG)
+        self._timers = [self._loop.create_task(self._comment()), self._loop.create_task(self._expire())]
+
+    def serve(self, connection: HttpConnection, request: HttpRequest) -> None:
+        """Answer a request, at once or later."""
+        self.figures[HTTP_REQUESTS] += 1
+        if request.path != b"/mcp":
+            self._refuse(connection, 404, "the endpoint is /mcp")
+        elif not self._is_trusted(request):
+            self._refuse(connection, 403, "this Host or Origin is not allowed here")
+        elif self._tokens is not None and not self._is_authorized(request):
+            self._refuse(connection, 401, "a bearer token is needed", b"WWW-Authenticate: Bearer\r\n")
+        elif request.method == "POST":
+            self._post(connection, request)
+        elif request.method not in ("GET", "DELETE"):
+            self._refuse(connection, 405, "use POST, GET or DELETE", b"Allow: POST, GET, DELETE\r\n")
+        elif request.headers.get("mcp-protocol-version", SESSION_VERSIONS[-1]) not in SESSION_VERSIONS:
+            self._refuse(connection, 405, "this protocol version has POST only", b"Allow: POST\r\n")
+        elif request.method == "GET":
+            self._get(connection, request)
+        else:
+            session = self._session(connection, request)
+            if session is not None:
+                assert session.session.id is not None
+                self.sessions.close(session.session.id)
+                connection.respond(204)
+
+    def problem(self, reason: str) -> bytes:
+        """The body of a refusal."""
+        return error_line(None, INVALID_REQUEST, reason)
+
+    async def drain(self, drain_s: float) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        for connection in list(self.active):
+            if isinstance(connection.work, ListenStream):
+                connection.work.finish()
+            elif isinstance(connection.carried, SessionStream) and connection.carried.stands:
+                connection.carried.close_stream()
+        await super().drain(drain_s)
+
+    def _post(self, connection: HttpConnection, request: HttpRequest) -> None:
+        headers = request.headers
+        if not accepts(headers, "application/json", "text/event-stream"):
+            self._refuse(connection, 406, "Accept must list application/json and text/event-stream")
+            return
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            self._refuse(connection, 415, "Content-Type must be application/json")
+            return
+        version = headers.get("mcp-protocol-version")
+        session_id = headers.get("mcp-session-id")
+        if version is None and session_id is None:
+            # Without either it is `initialize`, or it is of 2026-07-28 and lacks its header.
+            call = self._call(connection, request, count=False)
+            if call is None:
+                return
+            if call.method != "initialize" and is_stateless(call):
+                self._serve_stateless(connection, request)
+            elif call.method != "initialize":
+                self._refuse(connection, 400, "Mcp-Session-Id is missing; initialize first")
+            else:
+                self._initialize(connection, request)
+        elif version is None or version in SESSION_VERSIONS:
+            self._serve_session(connection, request)
+        else:
+            self._serve_stateless(connection, request)
+
+    def _initialize(self, connection: HttpConnection, request: HttpRequest) -> None:
+        session = None if self.draining else self.sessions.open()
+        if session is None:
+            self._refuse(connection, 503, "there is no room for another session", b"Retry-After: 5\r\n")
+            return
+        assert session.session.id is not None
+        connection.extra_headers = b"Mcp-Session-Id: %b\r\n" % session.session.id.encode()
+        self._hand(connection, request, session)
+        if session.session.version is None:
+            self.sessions.close(session.session.id)
+
+    def _serve_session(self, connection: HttpConnection, request: HttpRequest) -> None:
+        if "mcp-session-id" not in request.headers:
+            call = self._call(connection, request, count=False)
+            if call is not None and call.method == "initialize":
+                self._initialize(connection, request)
+            elif call is not None:
+                self._refuse(connection, 400, "Mcp-Session-Id is missing; initialize first")
+            return
+        session = self._session(connection, request)
+        if session is not None:
+            self._hand(connection, request, session)
+
+    def _hand(self, connection: HttpConnection, request: HttpRequest, session: HttpSession) -> None:
+        """Give the body to the session."""
+        stream = session.open_stream(connection)
+        connection.carried = stream
+        try:
+            answer = session.session.handle(request.body, stream)
+        except UnreadableMessagesError as error:
+            answer = error.answer
+        if answer is None:
+            connection.respond(202)
+        elif answer is not LATER:
+            stream.answer(answer, failure_of(answer))
+        else:
+            self.active.add(connection)
+
+    def _serve_stateless(self, connection: HttpConnection, request: HttpRequest) -> None:
+        call = self._call(connection, request, count=True)
+        if call is None:
+            return
+        if not isinstance(call.id, int | str):
+            # A client cancels by closing; nothing else that it could notify of is defined.
+            connection.respond(202)
+            return
+        stream = StatelessStream(connection)
+        connection.carried = stream
+        if request.repeated and not request.repeated.isdisjoint(_ONCE):
+            self.figures[ERRORS] += 1
+            self.figures[SENT] += 1
+            stream.answer(error_line(call.id, HEADER_MISMATCH, "a header came more than once"), HEADER_MISMATCH)
+            return
+        started = start(self.service, call, call.id, stream, request.headers)
+        if isinstance(started, tuple):
+            stream.answer(*started)
+            return
+        connection.work = started
+        self.active.add(connection)
+        if isinstance(started, asyncio.Task):
+            started.add_done_callback(partial(_finish, stream))
+
+    def _get(self, connection: HttpConnection, request: HttpRequest) -> None:
+        if not accepts(request.headers, "text/event-stream"):
+            self._refuse(connection, 406, "Accept must list text/event-stream")
+            return
+        session = self._session(connection, request)
+        if session is None:
+            return
+        last_event_id = request.headers.get("last-event-id")
+        if last_event_id:
+            found = session.find_stream(last_event_id)
+            if found is None:
+                self._refuse(connection, 400, "there is no stream with this Last-Event-ID")
+                return
+            stream, after = found
+        else:
+            stream, after = session.standing_stream(), -1
+        if stream.attached:
+            self._refuse(connection, 409, "this stream is open already")
+            return
+        connection.carried = stream
+        self.active.add(connection)
+        stream.resume(connection, stream.last if after < 0 else after)
+
+    def _session(self, connection: HttpConnection, request: HttpRequest) -> HttpSession | None:
+        """The session that a request belongs to, unless it has been refused."""
+        session_id = request.headers.get("mcp-session-id")
+        if session_id is None:
+            self._refuse(connection, 400, "Mcp-Session-Id is missing; initialize first")
+            return None
+        session = self.sessions.find(session_id)
+        if session is None and not (self.hand_over and self.hand_over(session_id, connection, request)):
+            self._refuse(connection, 404, "there is no such session; initialize again")
+        return session
+
+    def _call(self, connection: HttpConnection, request: HttpRequest, *, count: bool) -> Call | None:
+        """The message in a body, unless it has been refused. One that another will read is not counted."""
+        try:
+            call = decode_call(request.body)
+        except (ValueError, RecursionError) as error:
+            self.figures[RECEIVED] += 1
+            self._refuse_body(connection, request.body, error)
+            return None
+        self.figures[RECEIVED] += count
+        return call
+
+    def _refuse_body(self, connection: HttpConnection, body: bytes, error: Exception) -> None:
+        code, request_id = PARSE_ERROR, None
+        with contextlib.suppress(ValueError, RecursionError):
+            message = decode_any(body)
+            code, request_id = INVALID_REQUEST, readable_id(message) if isinstance(message, dict) else None
+        self.figures[ERRORS] += 1
+        self.figures[SENT] += 1
+        connection.respond(400, error_line(request_id, code, f"not a JSON-RPC 2.0 message: {error}"))
+
+    def _refuse(self, connection: HttpConnection, status: int, reason: str, headers: bytes = b"") -> None:
+        self.figures[HTTP_REFUSALS] += 1
+        connection.respond(status, self.problem(reason), headers)
+
+    def _is_trusted(self, request: HttpRequest) -> bool:
+        """Against DNS rebinding: a page of another site can make a browser send here, but not lie about these."""
+        host = request.headers.get("host", "")
+        if (self._is_local or self.http.hosts) and not self._is_name_allowed(host, self.http.hosts):
+            return False
+        origin = request.headers.get("origin")
+        if origin is None or origin in self.http.origins:
+            return True
+        return self._is_local and _without_port(origin.partition("://")[2]) in LOCAL_NAMES
+
+    def _is_name_allowed(self, host: str, allowed: tuple[str, ...]) -> bool:
+        name = _without_port(host)
+        return name in allowed or host in allowed or (self._is_local and name in LOCAL_NAMES)
+
+    def _is_authorized(self, request: HttpRequest) -> bool:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        token = given.strip().encode()
+        assert self._tokens is not None
+        # All are compared, so that time tells nothing of which one was close.
+        matches = [hmac.compare_digest(token, each) for each in self._tokens]
+        return scheme.lower() == "bearer" and any(matches)
+
+    async def _comment(self) -> None:
+        while True:
+            await asyncio.sleep(COMMENT_S)
+            for position, connection in enumerate(list(self.active)):
+                if position % BATCH == BATCH - 1:
+                    await asyncio.sleep(0)
+                connection.keep_streaming()
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRE_S)
+            self.sessions.expire(self.http.session_idle_s)
+
+
+def read_tokens(path: str) -> list[bytes]:
+    """The tokens in a file, one a line. Raises `OSError`."""
+    return [line.strip() for line in Path(path).read_bytes().splitlines() if line.strip()]
+
+
+def accepts(headers: dict[str, str], *wanted: str) -> bool:
+    """Whether Accept lists all of these media types."""
+    listed = {each.partition(";")[0].strip().lower() for each in headers.get("accept", "*/*").split(",")}
+    return "*/*" in listed or all(each in listed or f"{each.partition('/')[0]}/*" in listed for each in wanted)
+
+
+def failure_of(answer: bytes) -> int:
+    """The code of an answer that a session gave at once, as far as HTTP cares."""
+    if b'"error":{"code":-32700' in answer[:80]:
+        return PARSE_ERROR
+    return INVALID_REQUEST if b'"id":null,"error"' in answer[:80] else 0
+
+
+def _finish(stream: StatelessStream, task: asyncio.Task[tuple[bytes, int]]) -> None:
+    if not task.cancelled():
+        stream.answer(*task.result())
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name.lower() if colon and port.isdecimal() else host.lower()

@@ -1,0 +1,279 @@
+"""Streamable HTTP: the messages that answer one POST, or that a GET waits for, and the sessions these belong to."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from c100k_server.jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
+from c100k_server.outlet import Outlet
+from c100k_server.service import Service
+from c100k_server.session import Session
+from c100k_server.subscriptions import Event
+
+# What a stream keeps for clients that come back with Last-Event-ID.
+EVENTS_MAX = 256
+EVENTS_MAX_BYTES = 2**16
+# Streams of a session that are kept after their answer.
+FINISHED_MAX = 4
+# How long a client is to wait before it comes back.
+RETRY_MS = 500
+# The revisions whose clients understand an event without data, which gives them an id to come back with.
+_PRIMED = ("2025-11-25",)
+
+_STATELESS_STATUS = {METHOD_NOT_FOUND: 404}
+
+
+class Wire(Protocol):
+    """The HTTP connection that a stream is carried by for now."""
+
+    streaming: bool
+
+    def start_events(self) -> None: ...
+    def write_event(self, event: bytes, *, droppable: bool) -> bool: ...
+    def end_events(self) -> None: ...
+    def respond(self, status: int, body: bytes) -> None: ...
+
+
+class StatelessStream:
+    """The answer to a request of 2026-07-28. When its connection ends, so does the work."""
+
+    __slots__ = ("_wire",)
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire: Wire | None = wire
+
+    @property
+    def standing(self) -> Outlet:
+        return self
+
+    def send(self, line: bytes) -> bool:
+        wire = self._wire
+        if wire is None:
+            return False
+        if not wire.streaming:
+            wire.start_events()
+        return wire.write_event(b"data: %b\n" % line, droppable=True)
+
+    def answer(self, line: bytes, error_code: int) -> None:
+        wire, self._wire = self._wire, None
+        if wire is None:
+            return
+        if wire.streaming:
+            wire.write_event(b"data: %b\n" % line, droppable=False)
+            wire.end_events()
+        else:
+            wire.respond(_STATELESS_STATUS.get(error_code, 400) if error_code else 200, line)
+
+    def close_stream(self) -> None:
+        """Nobody could come back."""
+
+    def detach(self) -> None:
+        self._wire = None
+
+
+class SessionStream:
+    """The answer to a request of a session, or what its GET waits for (number 0).
+
+    It outlives its connection: events are kept so that the client can come back for those that it has not seen.
+    """
+
+    __slots__ = ("_events", "_next", "_number", "_owner", "_size", "_wire", "finished")
+
+    def __init__(self, owner: HttpSession, number: int, wire: Wire | None) -> None:
+        self._owner = owner
+        self._number = number
+        self._wire = wire
+        self._events: deque[tuple[int, bytes]] = deque()
+        self._size = 0
+        self._next = 1
+        self.finished = False
+
+    @property
+    def standing(self) -> Outlet:
+        return self._owner
+
+    @property
+    def last(self) -> int:
+        """The number of its last event."""
+        return self._next - 1
+
+    @property
+    def stands(self) -> bool:
+        """Whether it belongs to no request."""
+        return self._number == 0
+
+    @property
+    def attached(self) -> bool:
+        return self._wire is not None
+
+    def start_events(self) -> None:
+        """From here on this is a stream of events."""
+        wire = self._wire
+        if wire is not None and not wire.streaming:
+            wire.start_events()
+            self._owner.streams[self._number] = self
+            self._prime(wire)
+
+    def send(self, line: bytes) -> bool:
+        if self._wire is None and self._number not in self._owner.streams:
+            return False
+        self.start_events()
+        event = b"id: %d-%d\ndata: %b\n" % (self._number, self._next, line)
+        self._events.append((self._next, event))
+        self._next += 1
+        self._size += len(event)
+        while len(self._events) > EVENTS_MAX or (self._size > EVENTS_MAX_BYTES and len(self._events) > 1):
+            self._size -= len(self._events.popleft()[1])
+        if self._wire is not None:
+            self._wire.write_event(event, droppable=False)
+        return True
+
+    def answer(self, line: bytes, error_code: int) -> None:
+        wire = self._wire
+        self.finished = True
+        if wire is not None and not wire.streaming:
+            self._wire = None
+            wire.respond(400 if error_code in (PARSE_ERROR, INVALID_REQUEST) else 200, line)
+        elif self.send(line):
+            self._owner.forget_finished()
+            if self._wire is not None:
+                self._wire.end_events()
+                self._wire = None
+
+    def close_stream(self) -> None:
+        self.start_events()
+        if self._wire is not None:
+            self._wire.end_events()
+            self._wire = None
+
+    def resume(self, wire: Wire, after: int) -> None:
+        """Carry on over another connection, with the events after number `after`."""
+        self._wire = wire
+        wire.start_events()
+        if after == self.last:
+            self._prime(wire)
+        for number, event in self._events:
+            if number > after:
+                wire.write_event(event, droppable=False)
+        if self.finished:
+            wire.end_events()
+            self._wire = None
+
+    def detach(self) -> None:
+        self._wire = None
+
+    def _prime(self, wire: Wire) -> None:
+        """Give the client an id to come back with before there is anything to say."""
+        if self._owner.session.version in _PRIMED:
+            wire.write_event(b"id: %d-%d\nretry: %d\ndata: \n\n" % (self._number, self.last, RETRY_MS), droppable=False)
+
+
+class HttpSession:
+    """A session that HTTP requests refer to by its id. As an outlet it is the GET stream."""
+
+    __slots__ = ("_next", "session", "streams", "used_at")
+
+    def __init__(self, service: Service, session_id: str) -> None:
+        self.session = Session(service, session_id)
+        self.streams: dict[int, SessionStream] = {}
+        self.used_at = time.monotonic()
+        self._next = 1
+
+    def open_stream(self, wire: Wire) -> SessionStream:
+        """For a POST."""
+        self._next += 1
+        return SessionStream(self, self._next, wire)
+
+    def standing_stream(self) -> SessionStream:
+        """For a GET. Only those who name the last event that they have seen get what they missed."""
+        return self.streams.setdefault(0, SessionStream(self, 0, None))
+
+    def find_stream(self, last_event_id: str) -> tuple[SessionStream, int] | None:
+        """The stream that an event was of, and the number of the event."""
+        number, dash, event = last_event_id.partition("-")
+        if not (dash and number.isascii() and number.isdecimal() and event.isascii() and event.isdecimal()):
+            return None
+        stream = self.streams.get(int(number[:18]))
+        return (stream, int(event[:18])) if stream is not None else None
+
+    @property
+    def standing(self) -> Outlet:
+        return self
+
+    def send(self, line: bytes) -> bool:
+        stream = self.streams.get(0)
+        return stream is not None and stream.send(line)
+
+    def answer(self, line: bytes, error_code: int) -> None:
+        """Nothing is asked of a session as such."""
+
+    def close_stream(self) -> None:
+        """The client closes its GET when it likes."""
+
+    def tell(self, event: Event) -> bool:
+        return self.send(event.line)
+
+    @property
+    def idle(self) -> bool:
+        return not self.session.busy and not any(stream.attached for stream in self.streams.values())
+
+    def forget_finished(self) -> None:
+        finished = [number for number, stream in self.streams.items() if stream.finished]
+        for number in finished[:-FINISHED_MAX]:
+            del self.streams[number]
+
+    def close(self) -> None:
+        self.session.close()
+        for stream in self.streams.values():
+            stream.finished = True
+            stream.close_stream()
+
+
+class HttpSessions:
+    """The sessions of one worker."""
+
+    __slots__ = ("_by_id", "_maximum", "_on_count", "_service", "_worker")
+
+    def __init__(self, service: Service, worker: int, maximum: int, on_count: Callable[[int], None]) -> None:
+        self._service = service
+        self._worker = worker
+        self._maximum = maximum
+        self._by_id: dict[str, HttpSession] = {}
+        self._on_count = on_count
+        service.subscriptions.audiences.append(lambda: list(self._by_id.values()))
+
+    def open(self) -> HttpSession | None:
+        """None when there are as many as there may be. The id says which worker has it, and is not to be guessed."""
+        if len(self._by_id) >= self._maximum:
+            return None
+        session_id = f"{self._worker}-{secrets.token_hex(16)}"
+        session = self._by_id[session_id] = HttpSession(self._service, session_id)
+        self._on_count(len(self._by_id))
+        return session
+
+    def find(self, session_id: str) -> HttpSession | None:
+        session = self._by_id.get(session_id)
+        if session is not None:
+            session.used_at = time.monotonic()
+        return session
+
+    def close(self, session_id: str) -> None:
+        self._by_id.pop(session_id).close()
+        self._on_count(len(self._by_id))
+
+    def expire(self, idle_s: float) -> None:
+        """End the sessions that nobody has used for so long."""
+        before = time.monotonic() - idle_s
+        for session_id, session in list(self._by_id.items()):
+            if session.used_at < before and session.idle:
+                self.close(session_id)
+
+
+def worker_of(session_id: str) -> int | None:
+    """The worker that gave a session its id."""
+    worker = session_id.partition("-")[0]
+    return int(worker) if worker.isascii() and worker.isdecimal() and len(worker) < 6 else None

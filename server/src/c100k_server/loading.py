@@ -1,0 +1,27 @@
+"""Finding the app that a command line names."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from c100k_server.app import App
+from c100k_server.errors import AppLoadError
+
+
+def load_app(name: str) -> App:
+    """The app `MODULE:ATTRIBUTE`, whose module may be in the current directory. Raises `AppLoadError`."""
+    module_name, colon, attribute = name.partition(":")
+    if not (colon and module_name and attribute):
+        raise AppLoadError(app=name, reason="write it as MODULE:ATTRIBUTE")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        app = getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:
+        # Whatever a module raises when it is imported, the operator has to see which module it was.
+        raise AppLoadError(app=name, reason=f"{type(error).__name__}: {error}") from error
+    if not isinstance(app, App):
+        raise AppLoadError(app=name, reason=f"it is a {type(app).__name__}, not a c100k_server.App")
+    return app

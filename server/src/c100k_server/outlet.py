@@ -1,0 +1,22 @@
+"""What a transport gives the protocol: a place for the messages that belong to one request, or to a session."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Outlet(Protocol):
+    """Messages are encoded, and end with a newline. All of it is called on the event loop only."""
+
+    @property
+    def standing(self) -> Outlet:
+        """Where messages of the session go that belong to no request."""
+
+    def send(self, line: bytes) -> bool:
+        """Send a message that is no answer. False when it was dropped, because the client is gone or does not read."""
+
+    def answer(self, line: bytes, error_code: int) -> None:
+        """Send the answer to the request, `error_code` being that of JSON-RPC, or 0."""
+
+    def close_stream(self) -> None:
+        """Let the client go and come back for the rest, where the transport can."""

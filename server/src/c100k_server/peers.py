@@ -1,0 +1,153 @@
+"""What the workers of one host tell each other, over datagrams between processes: events, and connections.
+
+The kernel gives a connection to any worker, but a session lives in one. A request for a session of another worker
+is handed over with its connection, which stays there: clients keep their connections, so it happens once.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+
+import msgspec
+
+from c100k_server.http_connection import HttpConnection, HttpRequest
+from c100k_server.http_endpoint import HttpListener
+from c100k_server.http_stream import worker_of
+from c100k_server.subscriptions import Subscriptions
+
+# A datagram has to fit into the buffer of a socket; longer requests travel in a file in memory.
+INLINE_MAX_BYTES = 32 * 1024
+DATAGRAM_MAX_BYTES = 64 * 1024
+
+
+class _Moved(msgspec.Struct, array_like=True):
+    method: str
+    path: bytes
+    headers: dict[str, str]
+    repeated: list[str]
+    body: bytes
+    keep_alive: bool
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Moved).decode
+
+
+def make_mailboxes(workers: int) -> list[tuple[socket.socket, socket.socket]]:
+    """For each worker the end that it reads and the end that the others write, which outlive it."""
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers)]
+    for pair in pairs:
+        for end in pair:
+            end.setblocking(False)
+    return pairs
+
+
+class Peers:
+    """One worker among the others. `flush` must be called a few times per second."""
+
+    def __init__(
+        self,
+        index: int,
+        inbox_fd: int,
+        outbox_fds: Sequence[int],
+        subscriptions: Subscriptions,
+        http: HttpListener | None,
+    ) -> None:
+        self._index = index
+        self._inbox = socket.socket(fileno=inbox_fd)
+        self._outboxes = [socket.socket(fileno=fd) for fd in outbox_fds]
+        self._subscriptions = subscriptions
+        self._http = http
+        self._loop = asyncio.get_running_loop()
+        self._unsent: set[tuple[int, str]] = set()
+        self._adopting: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        self._loop.add_reader(self._inbox.fileno(), self._receive)
+        self._subscriptions.on_published = self._publish
+        if self._http is not None:
+            self._http.hand_over = self._hand_over
+
+    def flush(self) -> None:
+        """Send the events that a full mailbox has delayed."""
+        waiting, self._unsent = self._unsent, set()
+        for worker, topic in waiting:
+            self._tell(worker, topic)
+
+    def _publish(self, topic: str) -> None:
+        for worker in range(len(self._outboxes)):
+            if worker != self._index:
+                self._tell(worker, topic)
+
+    def _tell(self, worker: int, topic: str) -> None:
+        try:
+            self._outboxes[worker].send(b"E" + topic.encode())
+        except BlockingIOError:
+            self._unsent.add((worker, topic))
+
+    def _hand_over(self, session_id: str, connection: HttpConnection, request: HttpRequest) -> bool:
+        """Give a connection away; False when nobody would have its session, or it cannot be moved."""
+        worker = worker_of(session_id)
+        if worker is None or worker == self._index or worker >= len(self._outboxes):
+            return False
+        moved = _encode(
+            _Moved(
+                request.method,
+                request.path,
+                request.headers,
+                sorted(request.repeated),
+                request.body,
+                request.keep_alive,
+            )
+        )
+        fd = connection.detach_socket()
+        if fd is None:
+            return False
+        fds = [fd]
+        try:
+            if len(moved) > INLINE_MAX_BYTES:
+                fds.append(os.memfd_create("c100k-server-request"))
+                os.write(fds[1], moved)
+                moved = b""
+            socket.send_fds(self._outboxes[worker], [b"C" + moved], fds)
+        except OSError:
+            return False
+        finally:
+            for each in fds:
+                os.close(each)
+        connection.abort("moved")
+        return True
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                data, fds, _, _ = socket.recv_fds(self._inbox, DATAGRAM_MAX_BYTES, 2)
+            except BlockingIOError:
+                return
+            if data.startswith(b"E"):
+                self._subscriptions.deliver(data[1:].decode())
+            elif fds and self._http is not None:
+                task = self._loop.create_task(self._adopt(self._http, data[1:], array.array("i", fds).tolist()))
+                self._adopting.add(task)
+                task.add_done_callback(self._adopting.discard)
+
+    async def _adopt(self, http: HttpListener, moved: bytes, fds: list[int]) -> None:
+        accepted = socket.socket(fileno=fds[0])
+        if len(fds) > 1:
+            with os.fdopen(fds[1], "rb") as file:
+                file.seek(0)
+                moved = file.read()
+        request = HttpRequest()
+        decoded = _decode(moved)
+        request.method, request.path, request.headers = decoded.method, decoded.path, decoded.headers
+        request.repeated, request.body, request.keep_alive = set(decoded.repeated), decoded.body, decoded.keep_alive
+        try:
+            _, connection = await self._loop.connect_accepted_socket(lambda: HttpConnection(http), accepted)
+        except OSError:
+            accepted.close()
+            return
+        connection.adopt(request)

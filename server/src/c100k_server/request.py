@@ -1,0 +1,244 @@
+"""One request under way: what it knows of its client, and how its outcome becomes an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from c100k_server.context import Ask, Context
+from c100k_server.errors import ToolError
+from c100k_server.events import emit
+from c100k_server.jsonrpc import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    MISSING_CLIENT_CAPABILITY,
+    PARSE_ERROR,
+    RequestError,
+    RequestId,
+    encode,
+    error_line,
+    notification_line,
+    result_line,
+)
+from c100k_server.outlet import Outlet
+from c100k_server.request_state import binding, seal, unseal
+from c100k_server.statistics import ERRORS, SENT
+from c100k_server.versions import STATELESS_VERSION
+
+if TYPE_CHECKING:
+    from c100k_server.service import Service
+    from c100k_server.session import Session
+    from c100k_server.signature import Signature
+
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+Handler: TypeAlias = Callable[["Request", msgspec.Raw], bytes | Awaitable[bytes]]
+
+
+class InputRequiredError(BaseException):
+    """Unwinds a function that needs the client's input. Not an `Exception`, lest the function catch it."""
+
+    def __init__(self, questions: Mapping[str, Ask]) -> None:
+        self.questions = questions
+
+
+class Request:
+    """`session` is None in 2026-07-28. `answers` are those of the client to earlier questions of this request, and
+    `binding` is what they are bound to."""
+
+    __slots__ = (
+        "_keys",
+        "answers",
+        "binding",
+        "capabilities",
+        "id",
+        "log_level",
+        "outlet",
+        "progress_token",
+        "service",
+        "session",
+        "version",
+    )
+
+    def __init__(
+        self,
+        service: Service,
+        request_id: RequestId,
+        outlet: Outlet,
+        session: Session | None,
+        version: str,
+        capabilities: Mapping[str, Any],
+        log_level: str | None,
+    ) -> None:
+        self.service = service
+        self.id = request_id
+        self.outlet = outlet
+        self.session = session
+        self.version = version
+        self.capabilities = capabilities
+        self.log_level = log_level
+        self.progress_token: RequestId | None = None
+        self.answers: dict[str, Any] = {}
+        self.binding = b""
+        self._keys = 0
+
+    def run(self, handler: Handler, params: msgspec.Raw) -> asyncio.Task[tuple[bytes, int]] | tuple[bytes, int]:
+        """The answer and its error code, or the task that will have them."""
+        try:
+            result = handler(self, params)
+        except (Exception, InputRequiredError) as error:
+            return self._failure(error)
+        if isinstance(result, bytes):
+            return self._success(result)
+        return asyncio.ensure_future(self._wait(result))
+
+    async def call(self, signature: Signature, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """Call a function of the app, in a thread if it is not async."""
+        arguments.update(self.context_argument(signature))
+        if signature.is_async:
+            return await function(**arguments)
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.service.threads, lambda: context.run(function, **arguments))
+
+    def context_argument(self, signature: Signature) -> dict[str, Context]:
+        """The context, under the name of the parameter that wants it."""
+        return {} if signature.context is None else {signature.context: Context(self)}
+
+    def complete(self, result: bytes) -> bytes:
+        """An encoded result, as the client's revision wants it."""
+        return self.service.stamp(result) if self.session is None else result
+
+    def take_answers(self, responses: object, state: str | None, *bound_to: object) -> None:
+        """What the client brings along when it calls again. Raises `RequestError`."""
+        if self.session is not None:
+            return
+        self.binding = binding(*bound_to)
+        if state is not None:
+            self.answers = unseal(self.service.state_key, self.binding, state)
+        if responses is not None and not isinstance(responses, dict):
+            raise RequestError(INVALID_PARAMS, "inputResponses must be an object")
+        self.answers.update({key: each for key, each in (responses or {}).items() if isinstance(each, dict)})
+
+    def next_key(self) -> str:
+        self._keys += 1
+        return f"input{self._keys}"
+
+    async def ask(self, questions: Mapping[str, Ask]) -> dict[str, dict[str, Any]]:
+        """Ask the client. Raises `RequestError` when it has not said that it can be asked."""
+        lacking: dict[str, Any] = {
+            each.capability: {} for each in questions.values() if each.capability not in self.capabilities
+        }
+        if lacking:
+            names = ", ".join(lacking)
+            raise RequestError(
+                MISSING_CLIENT_CAPABILITY,
+                f"this needs a client with the capability {names}",
+                {"requiredCapabilities": lacking},
+            )
+        if self.session is not None:
+            session = self.session
+            asked = [session.ask(each.method, each.params, self.outlet) for each in questions.values()]
+            return dict(zip(questions, await asyncio.gather(*asked), strict=True))
+        missing = {key: each for key, each in questions.items() if not _answers(each, self.answers.get(key))}
+        if missing:
+            raise InputRequiredError(missing)
+        return {key: self.answers[key] for key in questions}
+
+    def wants_log(self, level: str) -> bool:
+        return self.log_level is not None and LOG_LEVELS.index(level) >= LOG_LEVELS.index(self.log_level)
+
+    def notify(self, method: str, params: Mapping[str, Any]) -> None:
+        line = notification_line(method, params)
+        if threading.get_ident() == self.service.thread_id:
+            self._send(line)
+        else:
+            self.service.loop.call_soon_threadsafe(self._send, line)
+
+    @property
+    def session_id(self) -> str | None:
+        return self.session.id if self.session is not None else None
+
+    def _send(self, line: bytes) -> None:
+        if self.outlet.send(line):
+            self.service.figures[SENT] += 1
+
+    async def _wait(self, result: Awaitable[bytes]) -> tuple[bytes, int]:
+        try:
+            return self._success(await result)
+        except (Exception, InputRequiredError) as error:
+            return self._failure(error)
+
+    def _success(self, result: bytes) -> tuple[bytes, int]:
+        self.service.figures[SENT] += 1
+        return result_line(self.id, result), 0
+
+    def _failure(self, error: BaseException) -> tuple[bytes, int]:
+        if isinstance(error, InputRequiredError):
+            return self._success(self._input_required(error.questions))
+        if isinstance(error, RequestError):
+            return self.refuse(error.code, error.message, error.data)
+        if isinstance(error, msgspec.ValidationError):
+            return self.refuse(INVALID_PARAMS, str(error))
+        if isinstance(error, msgspec.DecodeError | UnicodeDecodeError | RecursionError):
+            # Text that is no UTF-8 or nested without end is met here when it is inside the params.
+            return self.refuse(PARSE_ERROR, f"not JSON: {error}")
+        if isinstance(error, ToolError):
+            return self.refuse(INTERNAL_ERROR, str(error))
+        self.report(error)
+        return self.refuse(INTERNAL_ERROR, "the server failed to answer this")
+
+    def refuse(self, code: int, message: str, data: object = None) -> tuple[bytes, int]:
+        figures = self.service.figures
+        figures[ERRORS] += 1
+        figures[SENT] += 1
+        return error_line(self.id, code, message, data), code
+
+    def report(self, error: BaseException) -> None:
+        """Tell operators of an error in the app; the client gets no details, which may be secret."""
+        emit("app_error", error=repr(error), traceback="".join(traceback.format_exception(error)))
+
+    def _input_required(self, questions: Mapping[str, Ask]) -> bytes:
+        return self.service.stamp(
+            encode(
+                {
+                    "inputRequests": {
+                        k: {"method": each.method, "params": each.params} for k, each in questions.items()
+                    },
+                    "requestState": seal(self.service.state_key, self.binding, self.answers),
+                }
+            ),
+            result_type="input_required",
+        )
+
+
+def new_request(service: Service, request_id: RequestId, outlet: Outlet, meta: Mapping[str, Any]) -> Request:
+    """A request of 2026-07-28, by what its `_meta` says."""
+    prefix = "io.modelcontextprotocol/"
+    level = meta.get(prefix + "logLevel")
+    return Request(
+        service,
+        request_id,
+        outlet,
+        None,
+        STATELESS_VERSION,
+        meta[prefix + "clientCapabilities"],
+        level if level in LOG_LEVELS else None,
+    )
+
+
+def _answers(question: Ask, answer: object) -> bool:
+    """Whether an answer of the client has the shape of one to the question."""
+    if not isinstance(answer, dict):
+        return False
+    if question.method == "elicitation/create":
+        return answer.get("action") in ("accept", "decline", "cancel")
+    if question.method == "roots/list":
+        return isinstance(answer.get("roots"), list)
+    return "content" in answer and "role" in answer

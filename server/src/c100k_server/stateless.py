@@ -1,0 +1,187 @@
+"""2026-07-28: every request stands for itself, and says in `_meta` what a session would have remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from c100k_server.jsonrpc import (
+    BUSY,
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    UNSUPPORTED_VERSION,
+    Call,
+    RequestError,
+    RequestId,
+    encode,
+    notification_line,
+    result_line,
+)
+from c100k_server.methods import STATELESS_METHODS
+from c100k_server.outlet import Outlet
+from c100k_server.param_headers import check_param_headers, decode_header
+from c100k_server.request import Request, new_request
+from c100k_server.service import Service
+from c100k_server.statistics import SENT
+from c100k_server.subscriptions import LISTS, Event
+from c100k_server.versions import STATELESS_VERSION, SUPPORTED_VERSIONS
+
+PREFIX = "io.modelcontextprotocol/"
+VERSION_KEY = PREFIX + "protocolVersion"
+CAPABILITIES_KEY = PREFIX + "clientCapabilities"
+SUBSCRIPTION_KEY = PREFIX + "subscriptionId"
+
+RESOURCE_SUBSCRIPTIONS_MAX = 1000
+# Methods whose subject is repeated in the header Mcp-Name, and the param that has it.
+NAMED = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+
+
+class _Envelope(msgspec.Struct, rename="camel"):
+    meta: dict[str, Any] | None = msgspec.field(name="_meta", default=None)
+    name: Any = None
+    uri: Any = None
+    task_id: Any = None
+    arguments: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Notifications(msgspec.Struct, rename="camel", omit_defaults=True):
+    tools_list_changed: bool = False
+    prompts_list_changed: bool = False
+    resources_list_changed: bool = False
+    resource_subscriptions: list[str] = []
+
+
+class _ListenParams(msgspec.Struct):
+    notifications: _Notifications
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_listen_params = msgspec.json.Decoder(_ListenParams).decode
+
+
+def is_stateless(call: Call) -> bool:
+    """Whether a request says that it is of this era."""
+    try:
+        envelope = _decode_envelope(call.params)
+    except (ValueError, RecursionError):
+        return False
+    return envelope.meta is not None and VERSION_KEY in envelope.meta
+
+
+def start(
+    service: Service, call: Call, request_id: RequestId, outlet: Outlet, headers: Mapping[str, str] | None
+) -> asyncio.Task[tuple[bytes, int]] | tuple[bytes, int] | ListenStream:
+    """Check a request, against the `headers` of its transport if there are any, and run it."""
+    meta: dict[str, Any] = {CAPABILITIES_KEY: {}}
+    try:
+        envelope = _decode_envelope(call.params)
+        meta = _check_meta(envelope.meta)
+        if headers is not None:
+            _check_headers(call, envelope, meta, headers)
+        version = meta[VERSION_KEY]
+        if version != STATELESS_VERSION:
+            raise RequestError(
+                UNSUPPORTED_VERSION,
+                f"the protocol version {version!r} is not supported for requests without a session",
+                {"supported": SUPPORTED_VERSIONS, "requested": version},
+            )
+        if headers is not None and call.method == "tools/call":
+            _check_arguments(service, envelope, headers)
+        request = new_request(service, request_id, outlet, meta)
+        if call.method == "subscriptions/listen":
+            return ListenStream(service, request_id, outlet, _decode_listen_params(call.params).notifications)
+        handler = STATELESS_METHODS.get(call.method)
+        if handler is None:
+            raise RequestError(METHOD_NOT_FOUND, f"there is no method {call.method!r}")
+    except RequestError as error:
+        return _refuser(service, request_id, outlet).refuse(error.code, error.message, error.data)
+    except (ValueError, RecursionError) as error:
+        return _refuser(service, request_id, outlet).refuse(INVALID_PARAMS, f"{call.method}: {error}")
+    return request.run(handler, call.params)
+
+
+class ListenStream:
+    """An open subscriptions/listen: acknowledged first, then told of what it asked for, until either side ends it."""
+
+    __slots__ = ("_id", "_outlet", "_service", "_tag", "_topics")
+
+    def __init__(self, service: Service, request_id: RequestId, outlet: Outlet, wanted: _Notifications) -> None:
+        if len(wanted.resource_subscriptions) > RESOURCE_SUBSCRIPTIONS_MAX:
+            raise RequestError(BUSY, f"a stream may subscribe to {RESOURCE_SUBSCRIPTIONS_MAX} resources")
+        self._service = service
+        self._outlet = outlet
+        self._id = request_id
+        self._tag = b'"_meta":{"%b":%b}' % (SUBSCRIPTION_KEY.encode(), encode(request_id))
+        self._topics = [f"uri:{uri}" for uri in set(wanted.resource_subscriptions)]
+        if service.app.list_changed:
+            self._topics += [kind for kind in LISTS if getattr(wanted, f"{kind}_list_changed")]
+        else:
+            wanted = _Notifications(resource_subscriptions=wanted.resource_subscriptions)
+        outlet.send(
+            notification_line(
+                "notifications/subscriptions/acknowledged",
+                {"notifications": wanted, "_meta": {SUBSCRIPTION_KEY: request_id}},
+            )
+        )
+        service.figures[SENT] += 1
+        for topic in self._topics:
+            service.subscriptions.add(topic, self)
+
+    def tell(self, event: Event) -> bool:
+        return self._outlet.send(event.tagged(self._tag))
+
+    def cancel(self) -> None:
+        """The client is gone, or wants no more."""
+        for topic in self._topics:
+            self._service.subscriptions.discard(topic, self)
+        self._topics = []
+
+    def finish(self) -> None:
+        """The server ends it: the client hears that it ended, and may listen elsewhere."""
+        self.cancel()
+        self._service.figures[SENT] += 1
+        result = b'{"resultType":"complete",%b}' % self._tag
+        self._outlet.answer(result_line(self._id, result), 0)
+
+
+def _refuser(service: Service, request_id: RequestId, outlet: Outlet) -> Request:
+    return new_request(service, request_id, outlet, {CAPABILITIES_KEY: {}})
+
+
+def _check_meta(meta: dict[str, Any] | None) -> dict[str, Any]:
+    if meta is None:
+        raise RequestError(INVALID_PARAMS, f"params._meta must have {VERSION_KEY} and {CAPABILITIES_KEY}")
+    if not isinstance(meta.get(VERSION_KEY), str):
+        raise RequestError(INVALID_PARAMS, f"params._meta must have {VERSION_KEY}, a string")
+    if not isinstance(meta.get(CAPABILITIES_KEY), dict):
+        raise RequestError(INVALID_PARAMS, f"params._meta must have {CAPABILITIES_KEY}, an object")
+    return meta
+
+
+def _check_headers(call: Call, envelope: _Envelope, meta: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+    if headers.get("mcp-protocol-version") != meta[VERSION_KEY]:
+        raise RequestError(HEADER_MISMATCH, f"the header MCP-Protocol-Version is not {VERSION_KEY}")
+    if headers.get("mcp-method") != call.method:
+        raise RequestError(HEADER_MISMATCH, "the header Mcp-Method is not the method")
+    param = NAMED.get(call.method)
+    if param is not None:
+        subject = envelope.task_id if param == "taskId" else getattr(envelope, param)
+        if subject is not None and decode_header(headers.get("mcp-name", "")) != subject:
+            raise RequestError(HEADER_MISMATCH, f"the header Mcp-Name is not the param {param}")
+
+
+def _check_arguments(service: Service, envelope: _Envelope, headers: Mapping[str, str]) -> None:
+    tool = service.app.tools.get(envelope.name) if isinstance(envelope.name, str) else None
+    if tool is not None and tool.param_headers:
+        check_param_headers(tool.param_headers, msgspec.json.decode(envelope.arguments), headers)

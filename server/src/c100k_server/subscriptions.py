@@ -1,0 +1,103 @@
+"""Who is told of what: the lists of an app, and resources, change, and clients have asked to know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from c100k_server.jsonrpc import encode
+from c100k_server.statistics import SENT
+
+LISTS = ("tools", "prompts", "resources")
+# How many clients are told in one turn of the loop.
+BATCH = 250
+
+
+class Event:
+    """A notification, encoded but for what differs between its receivers. A topic is a list, or `uri:` and a URI."""
+
+    __slots__ = ("_fields", "_head", "line")
+
+    def __init__(self, topic: str) -> None:
+        method = f"notifications/{topic}/list_changed" if topic in LISTS else "notifications/resources/updated"
+        self._head = b'{"jsonrpc":"2.0","method":"%b","params":{' % method.encode()
+        self._fields = b"" if topic in LISTS else b'"uri":' + encode(topic.removeprefix("uri:"))
+        self.line = self._head + self._fields + b"}}\n"
+
+    def tagged(self, tag: bytes) -> bytes:
+        """The line with an encoded `_meta` member."""
+        return b"".join((self._head, self._fields, b"," if self._fields else b"", tag, b"}}\n"))
+
+
+class Listener(Protocol):
+    """Someone to be told."""
+
+    def tell(self, event: Event) -> bool:
+        """False when the event was dropped, because the client is gone or does not read."""
+
+
+class Subscriptions:
+    """The listeners of a worker, by topic.
+
+    An event that is waiting to be told is not queued again: it says that something has changed, not how often, so
+    there are never more waiting than there are topics with listeners.
+    """
+
+    __slots__ = ("_figures", "_loop", "_task", "_topics", "_waiting", "audiences", "on_published")
+
+    def __init__(self, figures: memoryview, loop: asyncio.AbstractEventLoop) -> None:
+        self._figures = figures
+        self._loop = loop
+        self._topics: dict[str, dict[Listener, None]] = {}
+        self._waiting: dict[str, None] = {}
+        self._task: asyncio.Task[None] | None = None
+        # All sessions there are: they hear of lists without asking.
+        self.audiences: list[Callable[[], Iterable[Listener]]] = []
+        # Tells the other workers.
+        self.on_published: Callable[[str], None] | None = None
+
+    def add(self, topic: str, listener: Listener) -> None:
+        self._topics.setdefault(topic, {})[listener] = None
+
+    def discard(self, topic: str, listener: Listener) -> None:
+        listeners = self._topics.get(topic)
+        if listeners is not None:
+            listeners.pop(listener, None)
+            if not listeners:
+                del self._topics[topic]
+
+    def changed(self, kind: str) -> None:
+        """A list has changed. Thread-safe, like `updated`."""
+        self._loop.call_soon_threadsafe(self._publish, kind)
+
+    def updated(self, uri: str) -> None:
+        """A resource has changed."""
+        self._loop.call_soon_threadsafe(self._publish, f"uri:{uri}")
+
+    def deliver(self, topic: str) -> None:
+        """Tell the listeners of this worker."""
+        if topic in LISTS or topic in self._topics:
+            self._waiting[topic] = None
+            if self._task is None:
+                self._task = self._loop.create_task(self._tell())
+
+    def _publish(self, topic: str) -> None:
+        self.deliver(topic)
+        if self.on_published is not None:
+            self.on_published(topic)
+
+    async def _tell(self) -> None:
+        while self._waiting:
+            topic = next(iter(self._waiting))
+            del self._waiting[topic]
+            event = Event(topic)
+            listeners = list(self._topics.get(topic, ()))
+            if topic in LISTS:
+                for audience in self.audiences:
+                    listeners.extend(audience())
+            for position, listener in enumerate(listeners):
+                if position % BATCH == BATCH - 1:
+                    await asyncio.sleep(0)
+                self._figures[SENT] += listener.tell(event)
+        self._task = None

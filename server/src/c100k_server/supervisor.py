@@ -79,9 +79,12 @@ class Supervisor:
             async with asyncio.TaskGroup() as tasks:
                 for worker in self._workers:
                     tasks.create_task(self._keep_alive(worker))
-        except* WorkerStartError as group:
-            # Several may have failed alike; one sentence is what the user needs.
-            raise group.exceptions[0] from None
+        except ExceptionGroup as group:
+            # Several may have failed alike; one sentence is what the user needs. An `except*` would wrap it again.
+            failures, others = group.split(WorkerStartError)
+            if failures is None or others is not None:
+                raise
+            raise failures.exceptions[0] from None
         finally:
             server.close()
             if unix is not None and self._config.unix is not None:

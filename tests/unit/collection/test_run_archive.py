@@ -60,8 +60,8 @@ def test_the_archive_unpacks_into_the_run_directory(run: Run, left: Path, tmp_pa
     result = run()
 
     assert result["changed"]
-    with tarfile.open(result["path"]) as tar:
-        tar.extractall(tmp_path / "collected", filter="data")
+    (tmp_path / "collected").mkdir()
+    subprocess.run(["tar", "-xzf", result["path"], "-C", tmp_path / "collected"], check=True)
     collected = tmp_path / "collected"
     assert sorted(result["files"]) == sorted(
         str(path.relative_to(collected)) for path in collected.rglob("*") if path.is_file()

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from c100k.lab import LabConfig, hold
-from c100k.lab.lock import exclusive
 
 # Holds the lab until its standard input ends.
 HOLDER = """
@@ -87,21 +84,23 @@ def test_the_lock_file_goes_with_the_lab(tmp_path: Path) -> None:
     assert not (tmp_path / "t.lock").exists()
 
 
-def _count_alone(path: Path, counter: Path, rounds: int) -> None:
-    for _ in range(rounds):
-        with exclusive(path, lambda _who: None, keep=lambda: False):
-            value = int(counter.read_text())
-            os.sched_yield()
-            counter.write_text(str(value + 1))
+COUNT_ALONE = """
+import os, sys
+from pathlib import Path
+from c100k.lab.lock import exclusive
+path, counter = Path(sys.argv[1]), Path(sys.argv[2])
+for _ in range(10):
+    with exclusive(path, lambda _who: None, keep=lambda: False):
+        value = int(counter.read_text())
+        os.sched_yield()
+        counter.write_text(str(value + 1))
+"""
 
 
 def test_removing_the_lock_file_lets_no_two_in_at_once(tmp_path: Path) -> None:
     counter = tmp_path / "counter"
     counter.write_text("0")
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_count_alone, args=(tmp_path / "x.lock", counter, 10)) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    command = [sys.executable, "-c", COUNT_ALONE, str(tmp_path / "x.lock"), str(counter)]
+    workers = [subprocess.Popen(command) for _ in range(3)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
     assert counter.read_text() == "30"

@@ -105,8 +105,12 @@ def _lab_of(hosts: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
     if found is None:
         yield
         return
-    with lab.hold(lab.LabConfig(name=found["c100k_lab_name"], subnet=found["c100k_lab_subnet"]), _say):
+    config = lab.LabConfig(name=found["c100k_lab_name"], subnet=found["c100k_lab_subnet"])
+    with lab.hold(config, _say):
         yield
+        if lab.status(config).state != "down":
+            down = f"c100k lab down --name {config.name} --subnet {config.subnet}"
+            print(f"The lab stays up for the next run; remove it with: {down}")
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -58,7 +58,7 @@ def entries(
 
 def _idle(host: HostSamples, started_at: float) -> float | None:
     """Sockets in use just before the load began, when all listeners of the run were up: the median of those seconds."""
-    before = [row["tcp_inuse"] for t, row in sorted(host.kernel.items()) if t < started_at - 1 and "tcp_inuse" in row]
+    before = [row["tcp_inuse"] for t, row in sorted(host.kernel.items()) if t < started_at and "tcp_inuse" in row]
     return statistics.median_low(before[-IDLE_S:]) if before else None
 
 

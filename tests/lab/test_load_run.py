@@ -24,11 +24,10 @@ def test_a_small_run_passes_and_says_that_it_is_small(harness: Harness) -> None:
     assert "PASS: 2,000 of 2,000 connections held for 20 s (scaled down" in finished.output
     assert "connected" in finished.output
     connections, messages = finished.run["connections"], finished.run["messages"]
-    assert connections["peak"] >= 1999
-    assert connections["held_min"] >= 1999
+    assert connections["peak"] == connections["held_min"] == 2000
     assert connections["unexplained_closes"] == 0
     assert messages["intended"] == messages["answered"] == 400 * 20
-    assert finished.run["ledger"]["disagreement"] <= 2  # of an ssh session that comes or goes
+    assert finished.run["ledger"]["disagreement"] <= 1  # a status listener that came up late is not in the idle count
     assert finished.run["server"]["total"]["cpu_us_per_message"] > 0
     assert (finished.directory / "junit.xml").exists()
 

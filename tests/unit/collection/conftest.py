@@ -8,8 +8,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from ansible.plugins.loader import init_plugin_loader
 
 COLLECTION = Path(__file__).resolve().parents[3] / "collections/ansible_collections/c100k/harness"
+# Plugins import what they share by its name in the collection.
+init_plugin_loader([str(COLLECTION.parents[2])])
 
 
 @pytest.fixture(scope="session")

@@ -4,38 +4,27 @@
 
 from __future__ import annotations
 
-from ansible.errors import AnsibleError
-from ansible.plugins.action import ActionBase
+import contextlib
 
-try:
+from ansible_collections.c100k.harness.plugins.plugin_utils.controller import ControllerAction
+
+with contextlib.suppress(ImportError):
     from c100k import capacity
-except ImportError as error:
-    MISSING = error
-else:
-    MISSING = None
 
 OLDEST_PYTHON = (3, 11)
 COLUMNS = ("host", "reachable", "clock offset", "memory", "file limit", "cores", "python", "ports", "verdict")
 
 
-class ActionModule(ActionBase):
-    _requires_connection = False
+class ActionModule(ControllerAction):
+    ARGUMENTS = {
+        "results": {"type": "dict", "required": True},
+        "servers": {"type": "list", "elements": "str", "required": True},
+        "loadgens": {"type": "list", "elements": "str", "required": True},
+        "connections": {"type": "int", "required": True},
+        "clock_offset_max_s": {"type": "float", "default": 0.1},
+    }
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        if MISSING is not None:
-            raise AnsibleError(
-                f"The controller package c100k is missing from Ansible's Python; run `make setup`. {MISSING}"
-            )
-        _validation, arguments = self.validate_argument_spec(
-            {
-                "results": {"type": "dict", "required": True},
-                "servers": {"type": "list", "elements": "str", "required": True},
-                "loadgens": {"type": "list", "elements": "str", "required": True},
-                "connections": {"type": "int", "required": True},
-                "clock_offset_max_s": {"type": "float", "default": 0.1},
-            }
-        )
+    def act(self, arguments, task_vars):
         by_host = {
             name: host_problems(name, found, arguments["clock_offset_max_s"])
             for name, found in arguments["results"].items()
@@ -53,10 +42,10 @@ class ActionModule(ActionBase):
             )
         table = draw([row(name, found, by_host[name], problems) for name, found in arguments["results"].items()])
         self._display.display(f"\n{table}\n")
-        result.update(changed=False, failed=bool(problems))
-        if problems:
-            result["msg"] = "\n".join(["The hosts are not fit for this run; nothing was changed.", *problems])
-        return result
+        if not problems:
+            return {"changed": False}
+        message = "\n".join(["The hosts are not fit for this run; nothing was changed.", *problems])
+        return {"changed": False, "failed": True, "msg": message}
 
 
 def host_problems(name, found, clock_offset_max_s):

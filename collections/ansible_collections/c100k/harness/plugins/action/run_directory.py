@@ -4,41 +4,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
 
-from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.plugins.action import ActionBase
+from ansible_collections.c100k.harness.plugins.plugin_utils.controller import ControllerAction
 
-try:
+with contextlib.suppress(ImportError):
     from c100k import rules, run_directory
-    from c100k.errors import C100KError
-except ImportError as error:
-    MISSING = error
-else:
-    MISSING = None
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Writes what the run is asked to do before anything is measured, and refuses rules that could not be judged."""
 
-    _requires_connection = False
+    ARGUMENTS = {
+        "scenario": {"type": "str", "required": True},
+        "root": {"type": "path", "required": True},
+        "stamp": {"type": "str"},
+        "settings": {"type": "dict", "required": True},
+    }
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        if MISSING is not None:
-            raise AnsibleError(
-                f"The controller package c100k is missing from Ansible's Python; run `make setup`. {MISSING}"
-            )
-        _validation, arguments = self.validate_argument_spec(
-            argument_spec={
-                "scenario": {"type": "str", "required": True},
-                "root": {"type": "path", "required": True},
-                "stamp": {"type": "str"},
-                "settings": {"type": "dict", "required": True},
-            }
-        )
+    def act(self, arguments, task_vars):
         settings = json.loads(json.dumps(arguments["settings"]))
         plan = {
             "scenario": str(arguments["scenario"]),
@@ -46,20 +33,16 @@ class ActionModule(ActionBase):
             "substrate": settings["c100k_substrate"],
             "protocol": settings["c100k_protocol"],
             "transport": settings["c100k_transport"],
-            "hosts": json.loads(json.dumps(_hosts(task_vars or {}))),
+            "hosts": json.loads(json.dumps(_hosts(task_vars))),
             "sla": settings.pop("c100k_sla"),
             "validity": settings.pop("c100k_validity"),
             "settings": settings,
         }
         run_id = f"{arguments['stamp'] or run_directory.new_stamp()}-{plan['scenario']}"
-        try:
-            rules.parse(plan["sla"], "c100k_sla")
-            rules.parse(plan["validity"], "c100k_validity")
-            made = run_directory.create(Path(str(arguments["root"])), run_id, plan)
-        except C100KError as error:
-            raise AnsibleActionFail(str(error)) from None
-        result.update(changed=True, run_id=made.run_id, path=str(made.path))
-        return result
+        rules.parse(plan["sla"], "c100k_sla")
+        rules.parse(plan["validity"], "c100k_validity")
+        made = run_directory.create(Path(str(arguments["root"])), run_id, plan)
+        return {"changed": True, "run_id": made.run_id, "path": str(made.path)}
 
 
 def _hosts(task_vars):

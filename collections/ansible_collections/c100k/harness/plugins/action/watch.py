@@ -4,44 +4,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from dataclasses import asdict
 from pathlib import Path
 
-from ansible.errors import AnsibleError
-from ansible.plugins.action import ActionBase
+from ansible_collections.c100k.harness.plugins.plugin_utils.controller import ControllerAction
 
-try:
+with contextlib.suppress(ImportError):
     from c100k.live import Endpoint, follow
-except ImportError as error:
-    MISSING = error
-else:
-    MISSING = None
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Asks every generator for its status once a second, which also tells the generators that someone is there."""
 
-    _requires_connection = False
+    ARGUMENTS = {
+        "run_dir": {"type": "path", "required": True},
+        "endpoints": {
+            "type": "list",
+            "elements": "dict",
+            "required": True,
+            "options": {"name": {"type": "str", "required": True}, "url": {"type": "str", "required": True}},
+        },
+        "interval_s": {"type": "int", "default": 5},
+    }
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        if MISSING is not None:
-            raise AnsibleError(
-                f"The controller package c100k is missing from Ansible's Python; run `make setup`. {MISSING}"
-            )
-        _validation, arguments = self.validate_argument_spec(
-            argument_spec={
-                "run_dir": {"type": "path", "required": True},
-                "endpoints": {
-                    "type": "list",
-                    "elements": "dict",
-                    "required": True,
-                    "options": {"name": {"type": "str", "required": True}, "url": {"type": "str", "required": True}},
-                },
-                "interval_s": {"type": "int", "default": 5},
-            }
-        )
+    def act(self, arguments, task_vars):
         endpoints = [Endpoint(str(entry["name"]), str(entry["url"])) for entry in arguments["endpoints"]]
         shown_at, progress = 0.0, None
         with (Path(str(arguments["run_dir"])) / "progress.csv").open("a", newline="") as handle:
@@ -55,5 +43,4 @@ class ActionModule(ActionBase):
                 if progress.t - shown_at >= arguments["interval_s"] - 0.5:
                     self._display.display(progress.line())
                     shown_at = progress.t
-        result.update(changed=False, **({} if progress is None else {"last": asdict(progress)}))
-        return result
+        return {"changed": False, **({} if progress is None else {"last": asdict(progress)})}

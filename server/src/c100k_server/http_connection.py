@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
-from c100k_server.statistics import CLOSED, OPENED
+from c100k_server.statistics import CLOSED, HTTP_REFUSED, LIMITS, OPENED, PAUSED
 
 if TYPE_CHECKING:
     from c100k_server.http_endpoint import HttpListener
@@ -122,6 +122,8 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._cause is not None:
             return
+        self._listener.bytes_received += len(data)
+        self._listener.service.latency.arrive()
         parser = self._parser
         if parser is None:
             parser = self._parser = httptools.HttpRequestParser(self)
@@ -144,11 +146,14 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.paused = True
+        self._listener.figures[PAUSED] += 1
+        self._listener.figures[LIMITS["write_buffer"]] += 1
         self._listener.set_deadline(self, self._listener.limits.slow_reader_s)
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self.paused = False
+        self._listener.figures[PAUSED] -= 1
         if self._cause is None:
             self._listener.deadlines.pop(self, None)
         self._transport.resume_reading()
@@ -156,6 +161,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         listener = self._listener
         listener.figures[CLOSED[self._cause or ("reset" if error else "peer")]] += 1
+        listener.figures[PAUSED] -= self.paused
         if self.carried is not None:
             self.carried.detach()
         if self.work is not None:
@@ -193,7 +199,7 @@ class HttpConnection(asyncio.Protocol):
         if length.isdecimal() and int(length[:20]) > self._listener.limits.max_line_bytes:
             self.refuse(413, f"a body is longer than {self._listener.limits.max_line_bytes} bytes", cause="oversize")
         elif request.headers.get("expect", "").lower() == "100-continue" and not self.busy:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         if self._body is None:
@@ -221,6 +227,7 @@ class HttpConnection(asyncio.Protocol):
             self._ahead = deque()
         self._ahead.append(request)
         if len(self._ahead) >= AHEAD_MAX:
+            self._listener.figures[LIMITS["requests_ahead"]] += 1
             self._transport.pause_reading()
 
     # What the endpoint and streams call.
@@ -231,11 +238,11 @@ class HttpConnection(asyncio.Protocol):
         if not self.keep_alive or self._listener.draining:
             headers += b"Connection: close\r\n"
         if status == 200:
-            self._transport.write(_JSON_HEAD % (len(body), headers) + body)
+            self._write(_JSON_HEAD % (len(body), headers) + body)
         elif body:
-            self._transport.write(_OTHER_HEAD % (status, _REASONS[status].encode(), len(body), headers) + body)
+            self._write(_OTHER_HEAD % (status, _REASONS[status].encode(), len(body), headers) + body)
         else:
-            self._transport.write(_EMPTY_HEAD % (status, _REASONS[status].encode(), headers))
+            self._write(_EMPTY_HEAD % (status, _REASONS[status].encode(), headers))
         self._end_exchange()
 
     def refuse(self, status: int, reason: str, *, cause: str = "malformed") -> None:
@@ -243,11 +250,12 @@ class HttpConnection(asyncio.Protocol):
         if self._cause is None:
             self.keep_alive = False
             self._cause = cause
+            self._listener.figures[HTTP_REFUSED[str(status)]] += 1
             self.respond(status, self._listener.problem(reason))
 
     def start_events(self) -> None:
         self.streaming = True
-        self._transport.write(_EVENTS_HEAD % self.extra_headers)
+        self._write(_EVENTS_HEAD % self.extra_headers)
 
     def write_event(self, event: bytes, *, droppable: bool) -> bool:
         """False when it was dropped: the client does not read. One that must not be lost is not sent to a client that
@@ -257,17 +265,17 @@ class HttpConnection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() > UNREAD_MAX * self._listener.limits.write_buffer_bytes:
             self.abort("slow_reader")
             return False
-        self._transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+        self._write(b"%x\r\n%b\r\n" % (len(event), event))
         return True
 
     def end_events(self) -> None:
-        self._transport.write(b"0\r\n\r\n")
+        self._write(b"0\r\n\r\n")
         self._end_exchange()
 
     def keep_streaming(self) -> None:
         """A comment, so that nobody on the way takes the connection for dead."""
         if self.streaming and not self.paused:
-            self._transport.write(b"3\r\n:\n\n\r\n")
+            self._write(b"3\r\n:\n\n\r\n")
 
     def finish_when_idle(self) -> None:
         """End a draining connection unless a request is under way."""
@@ -302,7 +310,12 @@ class HttpConnection(asyncio.Protocol):
         """Serve a request that another process has read."""
         if self._cause is None:
             self._listener.deadlines.pop(self, None)
+            self._listener.service.latency.arrive()
             self._serve(request)
+
+    def _write(self, data: bytes) -> None:
+        self._transport.write(data)
+        self._listener.bytes_sent += len(data)
 
     def _serve(self, request: HttpRequest) -> None:
         self.busy = True
@@ -326,6 +339,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _serve_next(self) -> None:
         if self._ahead and not self.busy and not self._transport.is_closing():
+            self._listener.service.latency.arrive()
             self._serve(self._ahead.popleft())
 
     def _current(self) -> HttpRequest:

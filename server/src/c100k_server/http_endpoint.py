@@ -31,7 +31,16 @@ from c100k_server.service import Service
 from c100k_server.session import LATER, UnreadableMessagesError
 from c100k_server.sockets import BACKLOG
 from c100k_server.stateless import ListenStream, is_stateless, start
-from c100k_server.statistics import ERRORS, HTTP_REFUSALS, HTTP_REQUESTS, RECEIVED, SENT, SESSIONS
+from c100k_server.statistics import (
+    ERRORS,
+    HTTP_REFUSED,
+    HTTP_REQUESTS,
+    LIMITS,
+    RECEIVED,
+    SENT,
+    SESSIONS,
+    request_cell,
+)
 from c100k_server.versions import SESSION_VERSIONS
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -57,7 +66,7 @@ class HttpListener(Listening):
         *,
         is_local: bool,
     ) -> None:
-        super().__init__(service.figures, limits, connections_max)
+        super().__init__("http", service.figures, limits, connections_max)
         self.service = service
         self.http = http
         self.active: set[HttpConnection] = set()
@@ -139,6 +148,7 @@ class HttpListener(Listening):
     def _initialize(self, connection: HttpConnection, request: HttpRequest) -> None:
         session = None if self.draining else self.sessions.open()
         if session is None:
+            self.figures[LIMITS["sessions"]] += not self.draining
             self._refuse(connection, 503, "there is no room for another session", b"Retry-After: 5\r\n")
             return
         assert session.session.id is not None
@@ -171,6 +181,7 @@ class HttpListener(Listening):
             connection.respond(202)
         elif answer is not LATER:
             stream.answer(answer, failure_of(answer))
+            self.service.latency.answered()
         else:
             self.active.add(connection)
 
@@ -187,16 +198,24 @@ class HttpListener(Listening):
         if request.repeated and not request.repeated.isdisjoint(_ONCE):
             self.figures[ERRORS] += 1
             self.figures[SENT] += 1
+            self.figures[request_cell(call.method, "error")] += 1
             stream.answer(error_line(call.id, HEADER_MISMATCH, "a header came more than once"), HEADER_MISMATCH)
             return
         started = start(self.service, call, call.id, stream, request.headers)
         if isinstance(started, tuple):
             stream.answer(*started)
+            self.service.latency.answered()
             return
         connection.work = started
         self.active.add(connection)
         if isinstance(started, asyncio.Task):
-            started.add_done_callback(partial(_finish, stream))
+            started.add_done_callback(partial(self._finish, stream, call.method))
+
+    def _finish(self, stream: StatelessStream, method: str, task: asyncio.Task[tuple[bytes, int]]) -> None:
+        if task.cancelled():
+            self.figures[request_cell(method, "cancelled")] += 1
+        else:
+            stream.answer(*task.result())
 
     def _get(self, connection: HttpConnection, request: HttpRequest) -> None:
         if not accepts(request.headers, "text/event-stream"):
@@ -253,7 +272,7 @@ class HttpListener(Listening):
         connection.respond(400, error_line(request_id, code, f"not a JSON-RPC 2.0 message: {error}"))
 
     def _refuse(self, connection: HttpConnection, status: int, reason: str, headers: bytes = b"") -> None:
-        self.figures[HTTP_REFUSALS] += 1
+        self.figures[HTTP_REFUSED[str(status)]] += 1
         connection.respond(status, self.problem(reason), headers)
 
     def _is_trusted(self, request: HttpRequest) -> bool:
@@ -308,11 +327,6 @@ def failure_of(answer: bytes) -> int:
     if b'"error":{"code":-32700' in answer[:80]:
         return PARSE_ERROR
     return INVALID_REQUEST if b'"id":null,"error"' in answer[:80] else 0
-
-
-def _finish(stream: StatelessStream, task: asyncio.Task[tuple[bytes, int]]) -> None:
-    if not task.cancelled():
-        stream.answer(*task.result())
 
 
 def _without_port(host: str) -> str:

@@ -12,6 +12,7 @@ from c100k_server.jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
 from c100k_server.outlet import Outlet
 from c100k_server.service import Service
 from c100k_server.session import Session
+from c100k_server.statistics import STREAMS
 from c100k_server.subscriptions import Event
 
 # What a stream keeps for clients that come back with Last-Event-ID.
@@ -81,12 +82,13 @@ class SessionStream:
     It outlives its connection: events are kept so that the client can come back for those that it has not seen.
     """
 
-    __slots__ = ("_events", "_next", "_number", "_owner", "_size", "_wire", "finished")
+    __slots__ = ("_by_get", "_events", "_next", "_number", "_owner", "_size", "_wire", "finished")
 
     def __init__(self, owner: HttpSession, number: int, wire: Wire | None) -> None:
         self._owner = owner
         self._number = number
         self._wire = wire
+        self._by_get = False
         self._events: deque[tuple[int, bytes]] = deque()
         self._size = 0
         self._next = 1
@@ -136,23 +138,21 @@ class SessionStream:
         wire = self._wire
         self.finished = True
         if wire is not None and not wire.streaming:
-            self._wire = None
+            self.detach()
             wire.respond(400 if error_code in (PARSE_ERROR, INVALID_REQUEST) else 200, line)
         elif self.send(line):
             self._owner.forget_finished()
-            if self._wire is not None:
-                self._wire.end_events()
-                self._wire = None
+            self._end()
 
     def close_stream(self) -> None:
         self.start_events()
-        if self._wire is not None:
-            self._wire.end_events()
-            self._wire = None
+        self._end()
 
     def resume(self, wire: Wire, after: int) -> None:
-        """Carry on over another connection, with the events after number `after`."""
+        """Carry on over the connection of a GET, with the events after number `after`."""
         self._wire = wire
+        self._by_get = True
+        self._owner.figures[STREAMS["get"]] += 1
         wire.start_events()
         if after == self.last:
             self._prime(wire)
@@ -160,11 +160,17 @@ class SessionStream:
             if number > after:
                 wire.write_event(event, droppable=False)
         if self.finished:
-            wire.end_events()
-            self._wire = None
+            self._end()
 
     def detach(self) -> None:
         self._wire = None
+        self._owner.figures[STREAMS["get"]] -= self._by_get
+        self._by_get = False
+
+    def _end(self) -> None:
+        if self._wire is not None:
+            self._wire.end_events()
+            self.detach()
 
     def _prime(self, wire: Wire) -> None:
         """Give the client an id to come back with before there is anything to say."""
@@ -175,9 +181,10 @@ class SessionStream:
 class HttpSession:
     """A session that HTTP requests refer to by its id. As an outlet it is the GET stream."""
 
-    __slots__ = ("_next", "session", "streams", "used_at")
+    __slots__ = ("_next", "figures", "session", "streams", "used_at")
 
     def __init__(self, service: Service, session_id: str) -> None:
+        self.figures = service.figures
         self.session = Session(service, session_id)
         self.streams: dict[int, SessionStream] = {}
         self.used_at = time.monotonic()

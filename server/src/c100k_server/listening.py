@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Protocol
 
 from c100k_server.config import ConnectionLimits
-from c100k_server.statistics import held
+from c100k_server.statistics import BYTES_RECEIVED, BYTES_SENT, held
 
 # How many idle connections a drain closes before it lets the others be served.
 DRAIN_BATCH = 256
@@ -25,7 +25,11 @@ class Listened(Protocol):
 class Listening:
     """Holds connections and what they share. `check_deadlines` must be called a few times per second."""
 
-    def __init__(self, figures: memoryview, limits: ConnectionLimits, connections_max: int) -> None:
+    def __init__(self, transport: str, figures: memoryview, limits: ConnectionLimits, connections_max: int) -> None:
+        self.transport = transport
+        # Published by the beat: to count them in shared memory would cost three times as much.
+        self.bytes_received = 0
+        self.bytes_sent = 0
         self.figures = figures
         self.limits = limits
         self.connections_max = connections_max
@@ -61,6 +65,11 @@ class Listening:
         self.deadlines.pop(connection, None)
         if self.draining and not self.connections:
             self._emptied.set()
+
+    def publish(self) -> None:
+        """Publish the bytes. Call a few times per second."""
+        self.figures[BYTES_RECEIVED[self.transport]] = self.bytes_received
+        self.figures[BYTES_SENT[self.transport]] = self.bytes_sent
 
     def check_deadlines(self) -> None:
         """End the connections whose peer did not do in time what it had to."""

@@ -4,11 +4,12 @@ result, at once or later."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
 
+from c100k_server.app import Tool
 from c100k_server.content import as_messages, as_resource
 from c100k_server.jsonrpc import INVALID_PARAMS, RESOURCE_NOT_FOUND, RequestError, RequestId, encode
 from c100k_server.request import LOG_LEVELS, Handler, Request
@@ -95,7 +96,7 @@ def _list(method: str) -> Handler:
     return handle
 
 
-def _tools_call(request: Request, params: msgspec.Raw) -> bytes | Awaitable[bytes]:
+def _tools_call(request: Request, params: msgspec.Raw) -> bytes | Coroutine[Any, Any, bytes]:
     call = _decode_call_params(params)
     tool = request.service.app.tools.get(call.name)
     if tool is None:
@@ -104,10 +105,14 @@ def _tools_call(request: Request, params: msgspec.Raw) -> bytes | Awaitable[byte
     if inline is not None:
         return request.complete(inline(call.arguments))
     _take(request, call, "tools/call", call.name, call.arguments)
-    return _completed(request, call_tool(request, tool, call.arguments))
+    return _call(request, tool, call.arguments)
 
 
-def _resources_read(request: Request, params: msgspec.Raw) -> Awaitable[bytes]:
+async def _call(request: Request, tool: Tool, arguments: msgspec.Raw) -> bytes:
+    return request.complete(await call_tool(request, tool, arguments))
+
+
+def _resources_read(request: Request, params: msgspec.Raw) -> Coroutine[Any, Any, bytes]:
     call = _decode_uri_params(params)
     _take(request, call, "resources/read", call.uri, None)
     return _read(request, call.uri)
@@ -132,7 +137,7 @@ async def _read(request: Request, uri: str) -> bytes:
     return request.complete(result)
 
 
-def _prompts_get(request: Request, params: msgspec.Raw) -> Awaitable[bytes]:
+def _prompts_get(request: Request, params: msgspec.Raw) -> Coroutine[Any, Any, bytes]:
     call = _decode_call_params(params)
     prompt = request.service.app.prompts.get(call.name)
     if prompt is None:
@@ -143,9 +148,9 @@ def _prompts_get(request: Request, params: msgspec.Raw) -> Awaitable[bytes]:
     async def get() -> bytes:
         value = await request.call(prompt.signature, prompt.function, arguments)
         described = {"description": prompt.listing["description"]} if "description" in prompt.listing else {}
-        return encode({**described, "messages": as_messages(value)})
+        return request.complete(encode({**described, "messages": as_messages(value)}))
 
-    return _completed(request, get())
+    return get()
 
 
 def _strings(types: dict[str, Any], values: dict[str, str]) -> bytes:
@@ -203,10 +208,6 @@ def _take(request: Request, params: _Params, method: str, name: str, arguments: 
     if request.session is None:
         given = msgspec.json.decode(arguments) if arguments is not None else None
         request.take_answers(params.input_responses, params.request_state, method, name, given)
-
-
-async def _completed(request: Request, result: Awaitable[bytes]) -> bytes:
-    return request.complete(await result)
 
 
 _SHARED: dict[str, Handler] = {

@@ -1,33 +1,56 @@
-"""The figures in Prometheus' text format: https://prometheus.io/docs/instrumenting/exposition_formats/."""
+"""The figures in Prometheus' text format: https://prometheus.io/docs/instrumenting/exposition_formats/.
+
+Each family is there by worker, and once more under another name for all workers together, so that a sum over either
+counts nothing twice.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from c100k_server.statistics import (
+    BYTES_RECEIVED,
+    BYTES_SENT,
+    CLOSED,
+    CPU_US,
+    ERRORS,
+    EVENTS_WAITING,
+    GC_PAUSE_MAX_US,
+    HTTP_REFUSED,
+    HTTP_REQUESTS,
+    IN_FLIGHT,
+    LATENCY_BOUNDS_US,
+    LATENCY_BUCKETS,
+    LATENCY_SUM_NS,
+    LIMITS,
+    LOOP_LAG_MAX_US,
+    OPENED,
+    PAUSED,
+    RECEIVED,
+    REQUESTS,
+    RESIDENT_BYTES,
+    SENT,
+    SESSIONS,
+    STREAMS,
+    THREADS_BUSY,
+    THREADS_QUEUED,
+)
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BY_WORKER = "c100k_server_"
+ALL_WORKERS = "c100k_server_all_workers_"
 
 
 class WorkerFigures(msgspec.Struct, frozen=True):
-    """One worker, over all its lives; what is not `_total` is of the current one, or the last when it is dead."""
+    """One worker: its `cells`, in which counters are of all its lives, and the others of the current one."""
 
     worker: str
     up: bool
-    starts_total: int
+    starts: int
     connections: int
-    opened_total: int
-    closed_total: Mapping[str, int]
-    received_total: int
-    sent_total: int
-    errors_total: int
-    sessions: int
-    http_requests_total: int
-    http_refusals_total: int
-    cpu_s: float
-    resident_bytes: int
-    gc_pause_max_s: float
-    loop_lag_max_s: float
+    cells: Sequence[int]
 
 
 class ParentFigures(msgspec.Struct, frozen=True):
@@ -37,60 +60,113 @@ class ParentFigures(msgspec.Struct, frozen=True):
     resident_bytes: int
 
 
-def render(workers: Iterable[WorkerFigures], parent: ParentFigures) -> str:
+class _Family(msgspec.Struct, frozen=True):
+    """`read` gives the samples of a worker, by their suffix and labels; `merge` makes one of those of all workers."""
+
+    name: str
+    kind: str
+    description: str
+    read: Callable[[WorkerFigures], Mapping[tuple[str, str], float]]
+    merge: Callable[[Iterable[float]], float] = sum
+
+
+def _one(cell: int, per_unit: float = 1) -> Callable[[WorkerFigures], Mapping[tuple[str, str], float]]:
+    return lambda figures: {("", ""): figures.cells[cell] / per_unit if per_unit != 1 else figures.cells[cell]}
+
+
+def _by(label: str, cells: Mapping[str, int]) -> Callable[[WorkerFigures], Mapping[tuple[str, str], float]]:
+    return lambda figures: {("", f'{label}="{value}"'): figures.cells[cell] for value, cell in cells.items()}
+
+
+def _requests(figures: WorkerFigures) -> Mapping[tuple[str, str], float]:
+    # Most clients call a few of the methods; what never happened is left out.
+    return {
+        ("", f'method="{method}",outcome="{outcome}"'): figures.cells[cell]
+        for method, outcomes in REQUESTS.items()
+        for outcome, cell in outcomes.items()
+        if figures.cells[cell]
+    }
+
+
+def _request_seconds(figures: WorkerFigures) -> Mapping[tuple[str, str], float]:
+    samples: dict[tuple[str, str], float] = {}
+    bounds = (*(str(bound / 1e6) for bound in LATENCY_BOUNDS_US), "+Inf")
+    for kind, buckets in LATENCY_BUCKETS.items():
+        total = 0
+        for bound, cell in zip(bounds, buckets, strict=True):
+            total += figures.cells[cell]
+            samples["_bucket", f'kind="{kind}",le="{bound}"'] = total
+        samples["_sum", f'kind="{kind}"'] = figures.cells[LATENCY_SUM_NS[kind]] / 1e9
+        samples["_count", f'kind="{kind}"'] = total
+    return samples
+
+
+_CPU_SECONDS = _Family("cpu_seconds_total", "counter", "CPU time, user and system.", _one(CPU_US, 1e6))
+_RESIDENT_MEMORY = _Family("resident_memory_bytes", "gauge", "Resident memory.", _one(RESIDENT_BYTES))
+_FAMILIES = (
+    _Family("up", "gauge", "Whether the worker serves and its loop turns.", lambda each: {("", ""): int(each.up)}),
+    _Family("worker_starts_total", "counter", "Times that it was started.", lambda each: {("", ""): each.starts}),
+    _Family("connections", "gauge", "Open connections.", lambda each: {("", ""): each.connections}),
+    _Family("connections_opened_total", "counter", "Connections accepted.", _one(OPENED)),
+    _Family("connections_closed_total", "counter", "Connections ended, by cause.", _by("cause", CLOSED)),
+    _Family("connections_paused", "gauge", "Connections whose client leaves a write buffer unread.", _one(PAUSED)),
+    _Family("bytes_received_total", "counter", "Bytes read from clients.", _by("transport", BYTES_RECEIVED)),
+    _Family("bytes_sent_total", "counter", "Bytes written for clients.", _by("transport", BYTES_SENT)),
+    _Family("messages_received_total", "counter", "Messages received, notifications among them.", _one(RECEIVED)),
+    _Family("messages_sent_total", "counter", "Messages sent.", _one(SENT)),
+    _Family("request_errors_total", "counter", "Messages answered with an error.", _one(ERRORS)),
+    _Family("requests_total", "counter", "Requests, by how they ended.", _requests),
+    _Family("request_seconds", "histogram", "From reading a request to writing its answer.", _request_seconds),
+    _Family("requests_in_flight", "gauge", "Requests that were not answered at once, nor yet.", _one(IN_FLIGHT)),
+    _Family("threads_busy", "gauge", "Threads that run functions of the app.", _one(THREADS_BUSY)),
+    _Family("threads_queued", "gauge", "Calls of functions that wait for a thread.", _one(THREADS_QUEUED)),
+    _Family("events_waiting", "gauge", "Changes that subscribers have yet to be told of.", _one(EVENTS_WAITING)),
+    _Family("streams", "gauge", "Open streams: GET of a session, or subscriptions/listen.", _by("kind", STREAMS)),
+    _Family("sessions", "gauge", "Open HTTP sessions.", _one(SESSIONS)),
+    _Family("limits_hit_total", "counter", "Limits met without losing the connection.", _by("limit", LIMITS)),
+    _Family("http_requests_total", "counter", "HTTP requests received.", _one(HTTP_REQUESTS)),
+    _Family(
+        "http_refusals_total", "counter", "HTTP requests refused before the protocol saw them.",
+        _by("status", HTTP_REFUSED),
+    ),
+    _CPU_SECONDS,
+    _RESIDENT_MEMORY,
+    _Family(
+        "gc_pause_max_seconds", "gauge", "Longest garbage collection of the last 5 to 10 s.",
+        _one(GC_PAUSE_MAX_US, 1e6), max,
+    ),
+    _Family(
+        "loop_lag_max_seconds", "gauge", "Longest delay of a timer of the event loop in the last 5 to 10 s.",
+        _one(LOOP_LAG_MAX_US, 1e6), max,
+    ),
+)  # fmt: skip
+
+
+def render(workers: Sequence[WorkerFigures], parent: ParentFigures) -> str:
     """The exposition of a whole server."""
-    families = [
-        _Family("up", "gauge", "Whether the worker serves and its loop turns."),
-        _Family("worker_starts_total", "counter", "Times that the worker was started."),
-        _Family("connections", "gauge", "Open connections."),
-        _Family("connections_opened_total", "counter", "Connections accepted."),
-        _Family("connections_closed_total", "counter", "Connections ended, by cause."),
-        _Family("messages_received_total", "counter", "Messages received, notifications among them."),
-        _Family("messages_sent_total", "counter", "Messages sent."),
-        _Family("request_errors_total", "counter", "Messages answered with an error."),
-        _Family("sessions", "gauge", "Open HTTP sessions."),
-        _Family("http_requests_total", "counter", "HTTP requests received."),
-        _Family("http_refusals_total", "counter", "HTTP requests refused before the protocol saw them."),
-        _Family("cpu_seconds_total", "counter", "CPU time of the process, user and system."),
-        _Family("resident_memory_bytes", "gauge", "Resident memory of the process."),
-        _Family("gc_pause_max_seconds", "gauge", "Longest garbage collection of the last 5 to 10 s."),
-        _Family("loop_lag_max_seconds", "gauge", "Longest delay of a timer of the event loop in the last 5 to 10 s."),
-    ]
-    family = {each.name: each for each in families}
-    for figures in workers:
-        labels = f'worker="{figures.worker}"'
-        family["up"].add(labels, int(figures.up))
-        family["worker_starts_total"].add(labels, figures.starts_total)
-        family["connections"].add(labels, figures.connections)
-        family["connections_opened_total"].add(labels, figures.opened_total)
-        for cause, count in figures.closed_total.items():
-            family["connections_closed_total"].add(f'{labels},cause="{cause}"', count)
-        family["messages_received_total"].add(labels, figures.received_total)
-        family["messages_sent_total"].add(labels, figures.sent_total)
-        family["request_errors_total"].add(labels, figures.errors_total)
-        family["sessions"].add(labels, figures.sessions)
-        family["http_requests_total"].add(labels, figures.http_requests_total)
-        family["http_refusals_total"].add(labels, figures.http_refusals_total)
-        family["cpu_seconds_total"].add(labels, figures.cpu_s)
-        family["resident_memory_bytes"].add(labels, figures.resident_bytes)
-        family["gc_pause_max_seconds"].add(labels, figures.gc_pause_max_s)
-        family["loop_lag_max_seconds"].add(labels, figures.loop_lag_max_s)
-    family["cpu_seconds_total"].add('worker="parent"', parent.cpu_s)
-    family["resident_memory_bytes"].add('worker="parent"', parent.resident_bytes)
-    return "".join(each.text() for each in families)
+    lines: list[str] = []
+    for family in _FAMILIES:
+        lines += _head(BY_WORKER, family, family.description)
+        merged: dict[tuple[str, str], list[float]] = {}
+        for figures in workers:
+            for (suffix, labels), value in family.read(figures).items():
+                merged.setdefault((suffix, labels), []).append(value)
+                comma = "," if labels else ""
+                lines.append(f'{BY_WORKER}{family.name}{suffix}{{worker="{figures.worker}"{comma}{labels}}} {value}\n')
+        if family is _CPU_SECONDS:
+            lines.append(f'{BY_WORKER}{family.name}{{worker="parent"}} {parent.cpu_s}\n')
+        elif family is _RESIDENT_MEMORY:
+            lines.append(f'{BY_WORKER}{family.name}{{worker="parent"}} {parent.resident_bytes}\n')
+        how = "The highest" if family.merge is max else "The sum"
+        lines += _head(ALL_WORKERS, family, f"{how} of {BY_WORKER}{family.name} over all workers.")
+        for (suffix, labels), values in merged.items():
+            braces = f"{{{labels}}}" if labels else ""
+            lines.append(f"{ALL_WORKERS}{family.name}{suffix}{braces} {family.merge(values)}\n")
+    return "".join(lines)
 
 
-class _Family:
-    def __init__(self, name: str, kind: str, description: str) -> None:
-        self.name = name
-        self._full_name = f"c100k_server_{name}"
-        self._lines = [
-            f"# HELP {self._full_name} {description}\n",
-            f"# TYPE {self._full_name} {kind}\n",
-        ]
-
-    def add(self, labels: str, value: float) -> None:
-        self._lines.append(f"{self._full_name}{{{labels}}} {value}\n")
-
-    def text(self) -> str:
-        return "".join(self._lines)
+def _head(prefix: str, family: _Family, description: str) -> tuple[str, str]:
+    return (
+        f"# HELP {prefix}{family.name} {description}\n",
+        f"# TYPE {prefix}{family.name} {family.kind}\n",
+    )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -28,7 +30,7 @@ from c100k_server.jsonrpc import (
 )
 from c100k_server.outlet import Outlet
 from c100k_server.request_state import binding, seal, unseal
-from c100k_server.statistics import ERRORS, SENT
+from c100k_server.statistics import ERRORS, IN_FLIGHT, SENT, request_cell
 from c100k_server.versions import STATELESS_VERSION
 
 if TYPE_CHECKING:
@@ -38,7 +40,10 @@ if TYPE_CHECKING:
 
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
-Handler: TypeAlias = Callable[["Request", msgspec.Raw], bytes | Awaitable[bytes]]
+# How the encoded results of tools that failed end: `isError` is the last that is encoded.
+FAILED_TOOL = b'"isError":true}'
+
+Handler: TypeAlias = Callable[["Request", msgspec.Raw], bytes | Coroutine[Any, Any, bytes]]
 
 
 class InputRequiredError(BaseException):
@@ -53,12 +58,14 @@ class Request:
     `binding` is what they are bound to."""
 
     __slots__ = (
+        "_began_ns",
         "_keys",
         "answers",
         "binding",
         "capabilities",
         "id",
         "log_level",
+        "method",
         "outlet",
         "progress_token",
         "service",
@@ -69,6 +76,7 @@ class Request:
     def __init__(
         self,
         service: Service,
+        method: str,
         request_id: RequestId,
         outlet: Outlet,
         session: Session | None,
@@ -77,6 +85,7 @@ class Request:
         log_level: str | None,
     ) -> None:
         self.service = service
+        self.method = method
         self.id = request_id
         self.outlet = outlet
         self.session = session
@@ -87,6 +96,7 @@ class Request:
         self.answers: dict[str, Any] = {}
         self.binding = b""
         self._keys = 0
+        self._began_ns = time.monotonic_ns()
 
     def run(self, handler: Handler, params: msgspec.Raw) -> asyncio.Task[tuple[bytes, int]] | tuple[bytes, int]:
         """The answer and its error code, or the task that will have them."""
@@ -96,7 +106,10 @@ class Request:
             return self._failure(error)
         if isinstance(result, bytes):
             return self._success(result)
-        return asyncio.ensure_future(self._wait(result))
+        self.service.figures[IN_FLIGHT] += 1
+        task = asyncio.ensure_future(self._wait(result))
+        task.add_done_callback(partial(self._ended, result))
+        return task
 
     async def call(self, signature: Signature, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """Call a function of the app, in a thread if it is not async."""
@@ -104,8 +117,10 @@ class Request:
         if signature.is_async:
             return await function(**arguments)
         context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.service.threads, lambda: context.run(function, **arguments))
+        future = self.service.threads.submit(context.run, partial(function, **arguments))
+        self.service.in_threads.add(future)
+        future.add_done_callback(self.service.in_threads.discard)
+        return await asyncio.wrap_future(future)
 
     def context_argument(self, signature: Signature) -> dict[str, Context]:
         """The context, under the name of the parameter that wants it."""
@@ -169,14 +184,23 @@ class Request:
         if self.outlet.send(line):
             self.service.figures[SENT] += 1
 
-    async def _wait(self, result: Awaitable[bytes]) -> tuple[bytes, int]:
+    async def _wait(self, result: Coroutine[Any, Any, bytes]) -> tuple[bytes, int]:
         try:
-            return self._success(await result)
+            answer = self._success(await result)
         except (Exception, InputRequiredError) as error:
-            return self._failure(error)
+            answer = self._failure(error)
+        self.service.latency.later.observe(self._began_ns)
+        return answer
+
+    def _ended(self, result: Coroutine[Any, Any, bytes], task: asyncio.Task[tuple[bytes, int]]) -> None:
+        # It has not even begun when it was cancelled at once.
+        result.close()
+        self.service.figures[IN_FLIGHT] -= 1
 
     def _success(self, result: bytes) -> tuple[bytes, int]:
-        self.service.figures[SENT] += 1
+        figures = self.service.figures
+        figures[SENT] += 1
+        figures[request_cell(self.method, "tool_error" if result.endswith(FAILED_TOOL) else "ok")] += 1
         return result_line(self.id, result), 0
 
     def _failure(self, error: BaseException) -> tuple[bytes, int]:
@@ -198,6 +222,7 @@ class Request:
         figures = self.service.figures
         figures[ERRORS] += 1
         figures[SENT] += 1
+        figures[request_cell(self.method, "error")] += 1
         return error_line(self.id, code, message, data), code
 
     def report(self, error: BaseException) -> None:
@@ -218,12 +243,15 @@ class Request:
         )
 
 
-def new_request(service: Service, request_id: RequestId, outlet: Outlet, meta: Mapping[str, Any]) -> Request:
+def new_request(
+    service: Service, method: str, request_id: RequestId, outlet: Outlet, meta: Mapping[str, Any]
+) -> Request:
     """A request of 2026-07-28, by what its `_meta` says."""
     prefix = "io.modelcontextprotocol/"
     level = meta.get(prefix + "logLevel")
     return Request(
         service,
+        method,
         request_id,
         outlet,
         None,

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from c100k_server.app import App, Kind, Tool
 from c100k_server.jsonrpc import encode
+from c100k_server.latency import Latency
+from c100k_server.statistics import EVENTS_WAITING, THREADS_BUSY, THREADS_QUEUED
 from c100k_server.subscriptions import Subscriptions
 from c100k_server.tools import compile_inline
 from c100k_server.versions import SESSION_VERSIONS, SUPPORTED_VERSIONS
@@ -27,7 +29,9 @@ class Service:
         "app",
         "discovery",
         "figures",
+        "in_threads",
         "inline",
+        "latency",
         "lifespan",
         "loop",
         "pages",
@@ -45,7 +49,10 @@ class Service:
         self.lifespan: Any = None
         self.loop = loop
         self.thread_id = threading.get_ident()
+        self.latency = Latency(figures)
         self.threads = ThreadPoolExecutor(THREADS, "tool")
+        # Calls that were given to the threads and have not ended, cancelled or not.
+        self.in_threads: set[Future[Any]] = set()
         self.subscriptions = Subscriptions(figures, loop)
         self._prefixes: dict[str, bytes] = {}
         self.pages: dict[str, dict[str | None, bytes]] = {}
@@ -100,6 +107,15 @@ class Service:
     def cacheable(self, result: bytes, ttl_ms: int, cache_scope: str) -> bytes:
         """An encoded result with its caching hints."""
         return b'{"ttlMs":%d,"cacheScope":"%b",' % (ttl_ms, cache_scope.encode()) + result[1:]
+
+    def publish(self) -> None:
+        """Publish what is not counted as it happens. Call a few times per second."""
+        figures = self.figures
+        in_threads = len(self.in_threads)
+        figures[THREADS_BUSY] = min(in_threads, THREADS)
+        figures[THREADS_QUEUED] = max(0, in_threads - THREADS)
+        figures[EVENTS_WAITING] = self.subscriptions.waiting
+        self.latency.publish()
 
     def close(self) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)

@@ -28,10 +28,10 @@ from c100k_server.jsonrpc import (
 )
 from c100k_server.methods import SESSION_METHODS
 from c100k_server.outlet import Outlet
-from c100k_server.request import Request
+from c100k_server.request import FAILED_TOOL, Request
 from c100k_server.service import Service
 from c100k_server.stateless import ListenStream, is_stateless, start
-from c100k_server.statistics import ERRORS, RECEIVED, SENT
+from c100k_server.statistics import ERRORS, LIMITS, RECEIVED, SENT, request_cell
 from c100k_server.subscriptions import Event
 from c100k_server.versions import BATCH_VERSION, LATEST_SESSION_VERSION
 
@@ -72,6 +72,8 @@ _decode_hot_params = msgspec.json.Decoder(_HotParams).decode
 _decode_cancelled = msgspec.json.Decoder(_Cancelled).decode
 
 _NO_CAPABILITIES: Mapping[str, Any] = {}
+_CALL_OK = request_cell("tools/call", "ok")
+_CALL_FAILED = request_cell("tools/call", "tool_error")
 
 
 class _Extra:
@@ -128,13 +130,14 @@ class Session:
                 if inline is not None:
                     result = inline(params.arguments)
                     service.figures[SENT] += 1
+                    service.figures[_CALL_FAILED if result.endswith(FAILED_TOOL) else _CALL_OK] += 1
                     return result_line(request_id, result)
             except msgspec.ValidationError as error:
-                return self._error(request_id, INVALID_PARAMS, f"{call.method}: {error}")
+                return self._refuse(call, INVALID_PARAMS, f"{call.method}: {error}")
             except RequestError as error:
-                return self._error(request_id, error.code, error.message, error.data)
+                return self._refuse(call, error.code, error.message, error.data)
             except (ValueError, RecursionError) as error:
-                return self._error(request_id, PARSE_ERROR, f"not JSON: {error}")
+                return self._refuse(call, PARSE_ERROR, f"not JSON: {error}")
         return self._begin(call, request_id, outlet)
 
     def ask(self, method: str, params: Mapping[str, Any], outlet: Outlet) -> asyncio.Future[dict[str, Any]]:
@@ -180,6 +183,7 @@ class Session:
         extra = self._more()
         extra.outlet = outlet
         if len(extra.topics) >= SUBSCRIPTIONS_MAX:
+            self._service.figures[LIMITS["session_subscriptions"]] += 1
             raise RequestError(BUSY, f"a session may subscribe to {SUBSCRIPTIONS_MAX} resources")
         extra.topics.add(f"uri:{uri}")
         self._service.subscriptions.add(f"uri:{uri}", self)
@@ -210,36 +214,40 @@ class Session:
             if call.method == "initialize":
                 return self._initialize(call, request_id)
             if handler is None:
-                return self._error(request_id, METHOD_NOT_FOUND, f"there is no method {call.method!r}")
+                return self._refuse(call, METHOD_NOT_FOUND, f"there is no method {call.method!r}")
             if self.version is None and call.method != "ping":
-                return self._error(request_id, INVALID_REQUEST, f"initialize first, then call {call.method}")
+                return self._refuse(call, INVALID_REQUEST, f"initialize first, then call {call.method}")
             version = self.version or LATEST_SESSION_VERSION
-            request = Request(self._service, request_id, outlet, self, version, self.capabilities, self.log_level)
+            request = Request(
+                self._service, call.method, request_id, outlet, self, version, self.capabilities, self.log_level
+            )
             started = request.run(handler, call.params)
         if isinstance(started, tuple):
             return started[0]
         extra = self._more()
         if len(extra.in_flight) >= IN_FLIGHT_MAX or request_id in extra.in_flight:
             started.cancel()
-            return self._error(request_id, BUSY, f"this id, or {IN_FLIGHT_MAX} requests, are under way already")
+            self._service.figures[LIMITS["in_flight"]] += 1
+            return self._refuse(call, BUSY, f"this id, or {IN_FLIGHT_MAX} requests, are under way already")
         extra.in_flight[request_id] = started
         if isinstance(started, asyncio.Task):
-            started.add_done_callback(partial(self._finished, extra, request_id, outlet))
+            started.add_done_callback(partial(self._finished, extra, call.method, request_id, outlet))
         return LATER
 
     def _initialize(self, call: Call, request_id: RequestId) -> bytes:
         service = self._service
         if self.version is not None:
-            return self._error(request_id, INVALID_REQUEST, "this session is initialized already")
+            return self._refuse(call, INVALID_REQUEST, "this session is initialized already")
         try:
             params = _decode_initialize_params(call.params)
         except msgspec.ValidationError as error:
-            return self._error(request_id, INVALID_PARAMS, f"{call.method}: {error}")
+            return self._refuse(call, INVALID_PARAMS, f"{call.method}: {error}")
         except (ValueError, RecursionError) as error:
-            return self._error(request_id, PARSE_ERROR, f"not JSON: {error}")
+            return self._refuse(call, PARSE_ERROR, f"not JSON: {error}")
         self.version = params.protocol_version if params.protocol_version in service.welcome else LATEST_SESSION_VERSION
         self.capabilities = params.capabilities or _NO_CAPABILITIES
         service.figures[SENT] += 1
+        service.figures[request_cell(call.method, "ok")] += 1
         return result_line(request_id, service.welcome[self.version])
 
     def _notified(self, call: Call) -> None:
@@ -255,11 +263,13 @@ class Session:
                 del self._extra.in_flight[request_id]
 
     def _finished(
-        self, extra: _Extra, request_id: RequestId, outlet: Outlet, task: asyncio.Task[tuple[bytes, int]]
+        self, extra: _Extra, method: str, request_id: RequestId, outlet: Outlet, task: asyncio.Task[tuple[bytes, int]]
     ) -> None:
         del extra.in_flight[request_id]
         # Whoever cancels wants no answer.
-        if not task.cancelled():
+        if task.cancelled():
+            self._service.figures[request_cell(method, "cancelled")] += 1
+        else:
             outlet.answer(*task.result())
 
     def _more(self) -> _Extra:
@@ -316,6 +326,11 @@ class Session:
         if self._unreadable == UNREADABLE_MAX:
             raise UnreadableMessagesError(answer)
         return answer
+
+    def _refuse(self, call: Call, code: int, message: str, data: object = None) -> bytes:
+        assert call.id is not msgspec.UNSET
+        self._service.figures[request_cell(call.method, "error")] += 1
+        return self._error(call.id, code, message, data)
 
     def _error(self, request_id: RequestId | None, code: int, message: str, data: object = None) -> bytes:
         figures = self._service.figures

@@ -26,7 +26,7 @@ from c100k_server.outlet import Outlet
 from c100k_server.param_headers import check_param_headers, decode_header
 from c100k_server.request import Request, new_request
 from c100k_server.service import Service
-from c100k_server.statistics import SENT
+from c100k_server.statistics import LIMITS, SENT, STREAMS, request_cell
 from c100k_server.subscriptions import LISTS, Event
 from c100k_server.versions import STATELESS_VERSION, SUPPORTED_VERSIONS
 
@@ -98,36 +98,39 @@ def start(
             )
         if headers is not None and call.method == "tools/call":
             _check_arguments(service, envelope, headers)
-        request = new_request(service, request_id, outlet, meta)
+        request = new_request(service, call.method, request_id, outlet, meta)
         if call.method == "subscriptions/listen":
             return ListenStream(service, request_id, outlet, _decode_listen_params(call.params).notifications)
         handler = STATELESS_METHODS.get(call.method)
         if handler is None:
             raise RequestError(METHOD_NOT_FOUND, f"there is no method {call.method!r}")
     except RequestError as error:
-        return _refuser(service, request_id, outlet).refuse(error.code, error.message, error.data)
+        return _refuser(service, call, request_id, outlet).refuse(error.code, error.message, error.data)
     except (ValueError, RecursionError) as error:
-        return _refuser(service, request_id, outlet).refuse(INVALID_PARAMS, f"{call.method}: {error}")
+        return _refuser(service, call, request_id, outlet).refuse(INVALID_PARAMS, f"{call.method}: {error}")
     return request.run(handler, call.params)
 
 
 class ListenStream:
     """An open subscriptions/listen: acknowledged first, then told of what it asked for, until either side ends it."""
 
-    __slots__ = ("_id", "_outlet", "_service", "_tag", "_topics")
+    __slots__ = ("_id", "_open", "_outlet", "_service", "_tag", "_topics")
 
     def __init__(self, service: Service, request_id: RequestId, outlet: Outlet, wanted: _Notifications) -> None:
         if len(wanted.resource_subscriptions) > RESOURCE_SUBSCRIPTIONS_MAX:
+            service.figures[LIMITS["stream_subscriptions"]] += 1
             raise RequestError(BUSY, f"a stream may subscribe to {RESOURCE_SUBSCRIPTIONS_MAX} resources")
         self._service = service
         self._outlet = outlet
         self._id = request_id
+        self._open = True
         self._tag = b'"_meta":{"%b":%b}' % (SUBSCRIPTION_KEY.encode(), encode(request_id))
         self._topics = [f"uri:{uri}" for uri in set(wanted.resource_subscriptions)]
         if service.app.list_changed:
             self._topics += [kind for kind in LISTS if getattr(wanted, f"{kind}_list_changed")]
         else:
             wanted = _Notifications(resource_subscriptions=wanted.resource_subscriptions)
+        service.figures[STREAMS["listen"]] += 1
         outlet.send(
             notification_line(
                 "notifications/subscriptions/acknowledged",
@@ -143,20 +146,26 @@ class ListenStream:
 
     def cancel(self) -> None:
         """The client is gone, or wants no more."""
-        for topic in self._topics:
-            self._service.subscriptions.discard(topic, self)
-        self._topics = []
+        self._close("cancelled")
 
     def finish(self) -> None:
         """The server ends it: the client hears that it ended, and may listen elsewhere."""
-        self.cancel()
+        self._close("ok")
         self._service.figures[SENT] += 1
         result = b'{"resultType":"complete",%b}' % self._tag
         self._outlet.answer(result_line(self._id, result), 0)
 
+    def _close(self, outcome: str) -> None:
+        if self._open:
+            self._open = False
+            self._service.figures[STREAMS["listen"]] -= 1
+            self._service.figures[request_cell("subscriptions/listen", outcome)] += 1
+            for topic in self._topics:
+                self._service.subscriptions.discard(topic, self)
 
-def _refuser(service: Service, request_id: RequestId, outlet: Outlet) -> Request:
-    return new_request(service, request_id, outlet, {CAPABILITIES_KEY: {}})
+
+def _refuser(service: Service, call: Call, request_id: RequestId, outlet: Outlet) -> Request:
+    return new_request(service, call.method, request_id, outlet, {CAPABILITIES_KEY: {}})
 
 
 def _check_meta(meta: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,37 +1,92 @@
 """The figures that workers share with the parent: one row of 64-bit cells per worker in anonymous shared memory.
 
 A worker writes its cells in place, so what it counted stays readable when it is stopped or killed. Each cell has one
-writer, and an aligned 8-byte store is never seen half done.
+writer, the event loop of its worker, and an aligned 8-byte store is never seen half done.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterable
+from itertools import count
 
-OPENED = 0
-RECEIVED = 1
-SENT = 2
-ERRORS = 3
-CPU_US = 4
-RESIDENT_BYTES = 5
-GC_PAUSE_MAX_US = 6
-LOOP_LAG_MAX_US = 7
+_cells = count()
+_counters: list[int] = []
+
+
+def _gauge() -> int:
+    return next(_cells)
+
+
+def _counter() -> int:
+    _counters.append(next(_cells))
+    return _counters[-1]
+
+
+def _counter_by(labels: Iterable[str]) -> dict[str, int]:
+    return {label: _counter() for label in labels}
+
+
+OPENED = _counter()
+RECEIVED = _counter()
+SENT = _counter()
+ERRORS = _counter()
+CPU_US = _counter()
+RESIDENT_BYTES = _gauge()
+GC_PAUSE_MAX_US = _gauge()
+LOOP_LAG_MAX_US = _gauge()
 # CLOCK_MONOTONIC, which all processes of a host share.
-BEAT_NS = 8
-SESSIONS = 9
-HTTP_REQUESTS = 10
-HTTP_REFUSALS = 11
-_CLOSED_FIRST = 12
+BEAT_NS = _gauge()
+SESSIONS = _gauge()
+HTTP_REQUESTS = _counter()
+
+# What has to wait, as it is now.
+IN_FLIGHT = _gauge()
+PAUSED = _gauge()
+EVENTS_WAITING = _gauge()
+THREADS_BUSY = _gauge()
+THREADS_QUEUED = _gauge()
+STREAMS = {"get": _gauge(), "listen": _gauge()}
 
 # Why a connection ended. The worker counts all but `worker_died`, which the parent counts for it.
 CLOSE_CAUSES = (
     "peer", "reset", "slow_reader", "oversize", "malformed", "drain", "full", "worker_died",
     "done", "slow_request", "peer_limit", "moved",
 )  # fmt: skip
-CLOSED = {cause: _CLOSED_FIRST + position for position, cause in enumerate(CLOSE_CAUSES)}
+CLOSED = _counter_by(CLOSE_CAUSES)
 
-CELLS = 32
+# Limits that a client meets without losing its connection; the others are causes of a close.
+LIMITS = _counter_by(
+    ("in_flight", "session_subscriptions", "stream_subscriptions", "sessions", "write_buffer", "requests_ahead")
+)
+
+# Statuses of HTTP requests that never became messages.
+HTTP_REFUSED = _counter_by(
+    ("400", "401", "403", "404", "405", "406", "408", "409", "413", "414", "415", "421", "429", "431", "503")
+)  # fmt: skip
+
+METHODS = (
+    "initialize", "ping", "server/discover", "tools/list", "tools/call", "prompts/list", "prompts/get",
+    "resources/list", "resources/templates/list", "resources/read", "resources/subscribe", "resources/unsubscribe",
+    "subscriptions/listen", "completion/complete", "logging/setLevel", "other",
+)  # fmt: skip
+OUTCOMES = ("ok", "tool_error", "error", "cancelled")
+REQUESTS = {method: _counter_by(OUTCOMES) for method in METHODS}
+
+TRANSPORTS = ("tcp", "unix", "http")
+BYTES_RECEIVED = _counter_by(TRANSPORTS)
+BYTES_SENT = _counter_by(TRANSPORTS)
+
+# How long answers took, by the upper bound in microseconds; the last is without one.
+LATENCY_KINDS = ("at_once", "later")
+LATENCY_BOUNDS_US = tuple(2**power for power in range(4, 25))
+LATENCY_BUCKETS = {kind: tuple(_counter() for _ in (*LATENCY_BOUNDS_US, None)) for kind in LATENCY_KINDS}
+LATENCY_SUM_NS = _counter_by(LATENCY_KINDS)
+
+CELLS = next(_cells)
+# What the next life of a worker goes on counting. The other cells say how things are now.
+COUNTERS = tuple(_counters)
 _ROW_BYTES = CELLS * 8
 
 
@@ -60,3 +115,8 @@ class StatisticsBoard:
 def held(row: memoryview) -> int:
     """Connections that a worker holds, by its row."""
     return int(row[OPENED]) - sum(row[cell] for cell in CLOSED.values())
+
+
+def request_cell(method: str, outcome: str) -> int:
+    """Where the requests of a method are counted; what clients make up is `other`."""
+    return REQUESTS[method if method in REQUESTS else "other"][outcome]

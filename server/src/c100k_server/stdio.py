@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
 import os
 import sys
 from contextlib import AsyncExitStack
@@ -12,6 +11,7 @@ from c100k_server.app import App
 from c100k_server.config import DEFAULT_MAX_LINE_BYTES
 from c100k_server.service import Service
 from c100k_server.session import Session, UnreadableMessagesError
+from c100k_server.statistics import StatisticsBoard
 from c100k_server.subscriptions import Event
 
 # How long what is under way may take once the client has closed our input.
@@ -54,8 +54,8 @@ async def serve_stdio(app: App) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, output)
     writer = asyncio.StreamWriter(transport, protocol, None, loop)
-    figures = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
-    service = Service(app, figures, os.urandom(32), loop)
+    # Nobody reads the figures.
+    service = Service(app, StatisticsBoard.create(1).row(0), os.urandom(32), loop)
     session, outlet = Session(service), StdioOutlet(writer)
     service.subscriptions.audiences.append(lambda: [outlet] if session.version is not None else [])
     async with AsyncExitStack() as stack:

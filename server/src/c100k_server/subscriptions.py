@@ -57,6 +57,11 @@ class Subscriptions:
         # Tells the other workers.
         self.on_published: Callable[[str], None] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be told."""
+        return len(self._waiting)
+
     def add(self, topic: str, listener: Listener) -> None:
         self._topics.setdefault(topic, {})[listener] = None
 

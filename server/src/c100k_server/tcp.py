@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable, Iterator
+from time import monotonic_ns
 from typing import cast
 
 from c100k_server.config import ConnectionLimits
 from c100k_server.framing import split_lines
+from c100k_server.latency import SAMPLED
 from c100k_server.listening import Listening
 from c100k_server.service import Service
 from c100k_server.session import Session, UnreadableMessagesError
 from c100k_server.sockets import BACKLOG
-from c100k_server.statistics import CLOSED, OPENED
+from c100k_server.statistics import CLOSED, LIMITS, OPENED, PAUSED
 from c100k_server.subscriptions import Event, Listener
 
 # How long a peer that has been sent everything may take to close its side.
@@ -27,9 +29,10 @@ CLOSE_WAIT_S = 1.0
 class TcpListener(Listening):
     """Accepts connections. `check_deadlines` must be called a few times per second."""
 
-    def __init__(self, service: Service, limits: ConnectionLimits, connections_max: int) -> None:
-        super().__init__(service.figures, limits, connections_max)
+    def __init__(self, transport: str, service: Service, limits: ConnectionLimits, connections_max: int) -> None:
+        super().__init__(transport, service.figures, limits, connections_max)
         self.service = service
+        self.latency = service.latency
         service.subscriptions.audiences.append(self._audience)
 
     async def start(self, listener: socket.socket) -> None:
@@ -75,9 +78,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._cause is not None:
             return
-        max_line_bytes = self._listener.limits.max_line_bytes
+        listener = self._listener
+        size = len(data)
+        listener.bytes_received += size
+        latency = listener.latency
+        # What `arrive` does, without the call.
+        latency.arrivals += 1
+        latency.arrived_ns = 0 if latency.arrivals % SAMPLED else monotonic_ns()
+        max_line_bytes = listener.limits.max_line_bytes
         # The usual wake-up brings exactly one whole message; it is spared the general case, 2 of 27 us when measured.
-        if self._partial is None and data.find(b"\n") + 1 == len(data) <= max_line_bytes:
+        if self._partial is None and data.find(b"\n") + 1 == size <= max_line_bytes:
             try:
                 answer = self._session.handle(data, self)
             except UnreadableMessagesError as error:
@@ -85,13 +95,16 @@ class Connection(asyncio.Protocol):
                 return
             if answer:
                 self._transport.write(answer)
-            if self._listener.draining:
+                listener.bytes_sent += len(answer)
+                if latency.arrived_ns:
+                    latency.answered()
+            if listener.draining:
                 self.finish_when_idle()
             return
         lines, self._partial, oversize = split_lines(self._partial, data, max_line_bytes)
         self._answer(iter(lines), last=oversize)
         if oversize and self._cause is None:
-            self._transport.write(self._session.refuse_oversize(max_line_bytes))
+            self._write(self._session.refuse_oversize(max_line_bytes))
             self._finish("oversize")
 
     def _answer(self, lines: Iterator[bytes], *, last: bool = False) -> None:
@@ -112,7 +125,7 @@ class Connection(asyncio.Protocol):
                 answers.append(answer)
                 size += len(answer)
                 if size >= bound:
-                    self._transport.write(b"".join(answers))
+                    self._write_answers(answers)
                     answers.clear()
                     size = 0
                     if self._waiting is not None and not last:
@@ -122,21 +135,33 @@ class Connection(asyncio.Protocol):
             self._give_up(b"".join(answers) + error.answer)
             return
         if answers:
-            self._transport.write(b"".join(answers))
+            self._write_answers(answers)
         if listener.draining:
             self.finish_when_idle()
 
+    def _write(self, data: bytes) -> None:
+        self._transport.write(data)
+        self._listener.bytes_sent += len(data)
+
+    def _write_answers(self, answers: list[bytes]) -> None:
+        self._write(b"".join(answers))
+        self._listener.latency.answered(len(answers))
+
     def _give_up(self, answer: bytes) -> None:
-        self._transport.write(answer)
+        self._write(answer)
         self._finish("malformed")
 
     def pause_writing(self) -> None:
         self._waiting = iter(())
+        self._listener.figures[PAUSED] += 1
+        self._listener.figures[LIMITS["write_buffer"]] += 1
         self._listener.set_deadline(self, self._listener.limits.slow_reader_s)
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         waiting, self._waiting = self._waiting, None
+        self._listener.figures[PAUSED] -= 1
+        self._listener.latency.arrive()
         if self._cause is not None:
             # The deadline stays: the peer has yet to close.
             self._transport.resume_reading()
@@ -155,13 +180,13 @@ class Connection(asyncio.Protocol):
         """A message that is no answer; dropped when the client does not read."""
         if self._cause is not None or self._waiting is not None or self._transport.is_closing():
             return False
-        self._transport.write(line)
+        self._write(line)
         return True
 
     def answer(self, line: bytes, error_code: int) -> None:
         """An answer that took its time."""
         if self._cause is None and not self._transport.is_closing():
-            self._transport.write(line)
+            self._write(line)
             if self._half_closed and not self._session.busy:
                 self._transport.close()
             elif self._listener.draining:
@@ -189,6 +214,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         listener = self._listener
         listener.figures[CLOSED[self._cause or ("reset" if error else "peer")]] += 1
+        listener.figures[PAUSED] -= self._waiting is not None
         listener.forget(self)
         self._session.close()
 

@@ -66,13 +66,15 @@ async def serve(config: WorkerConfig, report: int) -> None:
             http = next((each for each in listeners if isinstance(each, HttpListener)), None)
             peers = Peers(config.index, config.inbox_fd, config.outbox_fds, service.subscriptions, http)
             peers.start()
-            vitals = Vitals(figures, on_beat=[peers.flush, *(each.check_deadlines for each in listeners)])
+            publishers = [service.publish, *(each.publish for each in listeners)]
+            vitals = Vitals(figures, on_beat=[peers.flush, *publishers, *(each.check_deadlines for each in listeners)])
             vitals.start()
             tell(report, None)
             await stop.wait()
             await asyncio.gather(*(each.drain(config.drain_s) for each in listeners))
             service.close()
-            vitals.publish()
+            for publish in (*publishers, vitals.publish):
+                publish()
     except (OSError, ServerError) as error:
         tell(report, str(error))
         sys.exit(1)
@@ -85,11 +87,11 @@ async def listen(config: WorkerConfig, service: Service) -> list[Listening]:
     try:
         if config.tcp is not None:
             address = config.tcp
-            tcp = TcpListener(service, config.limits, config.connections_max)
+            tcp = TcpListener("tcp", service, config.limits, config.connections_max)
             await tcp.start(shared_listener(config.tcp))
             listeners.append(tcp)
         if config.unix_fd is not None:
-            unix = TcpListener(service, config.limits, config.connections_max)
+            unix = TcpListener("unix", service, config.limits, config.connections_max)
             await unix.start_unix(socket.socket(fileno=config.unix_fd))
             listeners.append(unix)
         if config.http is not None:

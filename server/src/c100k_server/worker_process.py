@@ -13,32 +13,12 @@ import msgspec
 
 from c100k_server.config import STATE_KEY_VARIABLE, Address, ServeConfig, WorkerConfig
 from c100k_server.metrics import WorkerFigures
-from c100k_server.statistics import (
-    BEAT_NS,
-    CELLS,
-    CLOSE_CAUSES,
-    CLOSED,
-    CPU_US,
-    ERRORS,
-    GC_PAUSE_MAX_US,
-    HTTP_REFUSALS,
-    HTTP_REQUESTS,
-    LOOP_LAG_MAX_US,
-    OPENED,
-    RECEIVED,
-    RESIDENT_BYTES,
-    SENT,
-    SESSIONS,
-    StatisticsBoard,
-    held,
-)
+from c100k_server.statistics import BEAT_NS, CELLS, CLOSED, COUNTERS, StatisticsBoard, held
 
 # An interpreter starts in 0.2 s on a quiet machine; dozens at once on a busy one take longer.
 START_TIMEOUT_S = 60.0
 # A loop that has not turned for so long is taken for hung.
 HUNG_S = 3.0
-
-_COUNTERS = (OPENED, RECEIVED, SENT, ERRORS, CPU_US, HTTP_REQUESTS, HTTP_REFUSALS, *CLOSED.values())
 
 
 class WorkerProcess:
@@ -128,7 +108,7 @@ class WorkerProcess:
         """Add up the figures of the dead process for the next to start at zero; the connections it held are closed
         under `cause`, and returned."""
         connections = held(self._row)
-        for cell in _COUNTERS:
+        for cell in COUNTERS:
             self._buried[cell] += self._row[cell]
         self._buried[CLOSED[cause]] += connections
         for cell in range(CELLS):
@@ -161,24 +141,12 @@ class WorkerProcess:
         return self.serving and time.monotonic_ns() - self._row[BEAT_NS] < HUNG_S * 1e9
 
     def figures(self) -> WorkerFigures:
-        total = [buried + current for buried, current in zip(self._buried, self._row, strict=True)]
         return WorkerFigures(
             worker=str(self.index),
             up=self.up,
-            starts_total=self._starts,
+            starts=self._starts,
             connections=self.connections,
-            opened_total=total[OPENED],
-            closed_total={cause: total[CLOSED[cause]] for cause in CLOSE_CAUSES},
-            received_total=total[RECEIVED],
-            sent_total=total[SENT],
-            errors_total=total[ERRORS],
-            sessions=self._row[SESSIONS],
-            http_requests_total=total[HTTP_REQUESTS],
-            http_refusals_total=total[HTTP_REFUSALS],
-            cpu_s=total[CPU_US] / 1e6,
-            resident_bytes=self._row[RESIDENT_BYTES],
-            gc_pause_max_s=self._row[GC_PAUSE_MAX_US] / 1e6,
-            loop_lag_max_s=self._row[LOOP_LAG_MAX_US] / 1e6,
+            cells=[buried + current for buried, current in zip(self._buried, self._row, strict=True)],
         )
 
     def _living(self) -> Process:

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 import msgspec
 
 from c100k_loadgen.causes import cause_of
+from c100k_loadgen.phases import Phase
 from c100k_loadgen.session import INITIALIZE_ID, INITIALIZED, InitializeAnswer, decode_initialize
 
 #: What a server may leave unread before the connection is given up (cause `slow_server`), and how long a line it may
@@ -36,6 +37,9 @@ class Owner(Protocol):
     @property
     def protocol(self) -> str: ...
 
+    @property
+    def phase(self) -> Phase: ...
+
     def session_opened(self, connection: Connection) -> None: ...
 
     def opening_failed(self, connection: Connection, cause: str) -> None: ...
@@ -49,11 +53,12 @@ def _nowhere(line: bytes) -> None:
 
 class Connection(asyncio.Protocol):
     """The client end of one MCP session over TCP. `number` tells it apart on its host, and decides its target.
+    `phase` is that in which the attempt to open it began.
 
     `write` sends a line, and does nothing before the connection is made and after it has ended.
     """
 
-    __slots__ = ("_owner", "_rest", "_transport", "attempts", "number", "place", "state", "target", "write")
+    __slots__ = ("_owner", "_rest", "_transport", "attempts", "number", "phase", "place", "state", "target", "write")
 
     _transport: asyncio.Transport | None
     write: Callable[[bytes], None]
@@ -64,6 +69,7 @@ class Connection(asyncio.Protocol):
         self.number = number
         self.target = target
         self.attempts = attempts
+        self.phase = owner.phase
         self.place = -1
         self.state = State.OPENING
         self.write = _nowhere

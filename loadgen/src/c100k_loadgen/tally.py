@@ -26,9 +26,10 @@ class Tally:
         self.totals.opened += 1
         self.totals.connected += 1
 
-    def connect_error(self, target: str, cause: str) -> None:
+    def connect_error(self, phase: Phase, target: str, cause: str) -> None:
+        """`phase` is that in which the attempt began."""
         self.totals.connect_errors += 1
-        self.causes[self.phase, "connect_error", target, cause] += 1
+        self.causes[phase, "connect_error", target, cause] += 1
 
     def closed(self, target: str, cause: str) -> None:
         self.totals.closed += 1

@@ -99,7 +99,12 @@ class Worker:
     def _now(self) -> float:
         return time.monotonic() + self._epoch
 
-    # What connections tell their owner.
+    # What connections ask and tell their owner.
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that an attempt begins in now; the first may be a moment ahead of the ramp's first second."""
+        return "ramp" if self._tally.phase == "wait" else self._tally.phase
 
     def session_opened(self, connection: Connection) -> None:
         self._opener.opened(connection)
@@ -107,7 +112,7 @@ class Worker:
         self._tally.opened()
 
     def opening_failed(self, connection: Connection, cause: str) -> None:
-        self._tally.connect_error(connection.target, cause)
+        self._tally.connect_error(connection.phase, connection.target, cause)
         self._opener.failed(connection)
 
     def connection_ended(self, connection: Connection, cause: str) -> None:
@@ -164,7 +169,7 @@ class Worker:
             gc.freeze()
         if phase == "hold":
             for target in self._opener.end_retries():
-                self._tally.connect_error(target, "not_attempted")
+                self._tally.connect_error(phase, target, "not_attempted")
         if phase == "stop":
             self._end.set()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from c100k_server.batch import Batch
 from c100k_server.jsonrpc import (
     BUSY,
     INVALID_PARAMS,
@@ -269,6 +270,8 @@ class Session:
         # Whoever cancels wants no answer.
         if task.cancelled():
             self._service.figures[request_cell(method, "cancelled")] += 1
+            if isinstance(outlet, Batch):
+                outlet.forgo()
         else:
             outlet.answer(*task.result())
 
@@ -308,16 +311,19 @@ class Session:
             answer.set_exception(RequestError(INVALID_PARAMS, f"the client refused: {reason}"))
 
     def _handle_batch(self, line: bytes, outlet: Outlet) -> bytes | None:
-        # What takes longer answers for itself, later, which a batch allows.
-        answers = []
+        batch = Batch(outlet)
         for item in decode_batch(line):
             message = bytes(item)
             if message.startswith(b"["):
                 self._service.figures[RECEIVED] += 1
-                answers.append(self._error(None, INVALID_REQUEST, "a batch must not hold a batch"))
-            elif answer := self.handle(message, outlet):
-                answers.append(answer)
-        return b"[" + b",".join(answer.rstrip(b"\n") for answer in answers) + b"]\n" if answers else None
+                batch.add(self._error(None, INVALID_REQUEST, "a batch must not hold a batch"))
+                continue
+            answer = self.handle(message, batch)
+            if answer is LATER:
+                batch.expect()
+            elif answer is not None:
+                batch.add(answer)
+        return LATER if batch.waits else batch.array()
 
     def _refuse_unreadable(self, error: Exception) -> bytes:
         self._service.figures[RECEIVED] += 1

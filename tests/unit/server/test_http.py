@@ -156,6 +156,25 @@ def test_thread_reports_progress_in_order(serve: Any) -> None:
     assert events[-1]["result"]["structuredContent"] == {"a": 2, "bb": 3, "ccc": 4}
 
 
+def test_a_batch_is_answered_whole(serve: Any) -> None:
+    _, connect = serve("booking", "--workers", "1")
+    client = connect()
+    params = {"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}
+    assert client.call("initialize", params)[0] == 200
+    call = {"name": "survey", "arguments": {"restaurants": ["a", "bb"]}}
+    slow = {"jsonrpc": "2.0", "id": "slow", "method": "tools/call", "params": call}
+    batch = [slow, {"jsonrpc": "2.0", "id": "quick", "method": "ping"}, {"jsonrpc": "2.0", "method": "made/up"}]
+    status, answers = client.ask("POST", batch)
+    assert status == 200
+    assert {answer["id"] for answer in answers} == {"slow", "quick"}
+    assert all("result" in answer for answer in answers)
+    slow["params"] = {**call, "_meta": {"progressToken": "t"}}
+    events = client.ask("POST", batch)[1]
+    assert [event["params"]["progress"] for event in events[:-1]] == [1, 2]
+    assert {answer["id"] for answer in events[-1]} == {"slow", "quick"}
+    assert client.ask("POST", [{"jsonrpc": "2.0", "method": "made/up"}]) == (202, None)
+
+
 def test_notes_are_watched(serve: Any) -> None:
     _, connect = serve("notes", "--workers", "1")
     client = connect()

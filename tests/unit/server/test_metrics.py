@@ -195,6 +195,18 @@ def test_what_waits_is_seen(slow: Any) -> None:
     server.wait_until(lambda: (server.total("threads_busy"), server.total("threads_queued")) == (0, 0))
 
 
+def test_a_batch_does_not_wait_for_what_was_cancelled(slow: Any) -> None:
+    server = slow()
+    client = server.connect(initialized=False)
+    client.initialize("2025-03-26")
+    call = {"jsonrpc": "2.0", "id": "slow", "method": "tools/call", "params": {"name": "wait", "arguments": {}}}
+    client.send([call, {"jsonrpc": "2.0", "id": "quick", "method": "ping"}])
+    server.wait_until(lambda: server.total("requests_in_flight") == 1)
+    client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "slow"}})
+    assert [answer["id"] for answer in client.receive()] == ["quick"]
+    client.request("tools/call", {"name": "open_gate"})
+
+
 def test_connections_that_do_not_read_are_paused(slow: Any) -> None:
     server = slow("--slow-reader-s", "600")
     client = server.connect(receive_buffer_bytes=4096)

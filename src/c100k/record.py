@@ -44,11 +44,12 @@ class Phase(msgspec.Struct, frozen=True):
 class Connections(msgspec.Struct, frozen=True):
     """`held_min` is the smallest of the client, server and kernel counts in any second of the hold.
 
-    `missing_max` is how many were missing then: the target less `held_min`.
+    `missing_max` is how many were missing then: the target less `held_min`. `peak` is unknown when no second has all
+    three counts.
     """
 
     target: int
-    peak: int
+    peak: int | None
     held_min: int | None
     missing_max: int | None
     hold_s: int

@@ -45,7 +45,7 @@ def _held(run: Run) -> Iterable[str]:
     yield f"ramp         {ramp}; {connections.connect_errors:,} failed attempts{failed}"
     closed = _causes(connections.close_causes, without="stop")
     yield (
-        f"held         peak {connections.peak:,}, never below {format_number(connections.held_min)} in "
+        f"held         peak {format_number(connections.peak)}, never below {format_number(connections.held_min)} in "
         f"{connections.hold_s} s; {connections.unexplained_closes:,} unexplained closes{closed}"
     )
     yield (

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from c100k import __version__, ledger, rules
@@ -80,7 +81,8 @@ def judge(run: RunDirectory) -> Run:
     validity = rules.evaluate(rules.parse(plan["validity"], "c100k_validity"), plan["scenario"], figures, behind)
     invalid = [
         *_failures(run),
-        *_unfinished(hosts, loadgens),
+        *_unfinished(run, hosts, loadgens),
+        *_uncounted(hosts, servers, totals),
         *(rules.explain(rule) for rule in validity if not rule.passed),
     ]
     failed = [rules.explain(rule) for rule in sla if not rule.passed]
@@ -150,7 +152,7 @@ def _connections(
     held_min = min((total.held for total in hold), default=None)
     return Connections(
         target=target,
-        peak=max((total.held for total in totals), default=0),
+        peak=max((total.held for total in totals), default=None),
         held_min=held_min,
         missing_max=None if held_min is None else max(0, target - held_min),
         hold_s=len(hold),
@@ -220,19 +222,36 @@ def _failures(run: RunDirectory) -> list[str]:
     return found
 
 
-def _unfinished(hosts: Iterable[HostSamples], loadgens: frozenset[str]) -> list[str]:
+def _unfinished(run: RunDirectory, hosts: Iterable[HostSamples], loadgens: frozenset[str]) -> list[str]:
     """Why the instrument did not do its whole job, one sentence a host."""
     found = []
     for host in hosts:
         if host.name not in loadgens:
             continue
         if host.generator is None:
-            found.append(f"{host.name}: the generator left no results")
+            said = _last_words(run.host(host.name) / "loadgen.log")
+            found.append(f"{host.name}: the generator left no results" + (f"; it said: {said}" if said else ""))
             continue
         reason = host.generator["stop_reason"]
         if reason != "completed":
             found.append(f"{host.name}: the generator did not complete ({reason or 'it was lost while it ran'})")
     return found
+
+
+def _last_words(journal: Path) -> str:
+    """What a generator wrote to its journal for people, which is neither an event nor of systemd."""
+    lines = journal.read_text(errors="replace").splitlines() if journal.exists() else []
+    return " ".join(line for line in lines if not line.startswith("{") and ".service" not in line)
+
+
+def _uncounted(hosts: Iterable[HostSamples], servers: frozenset[str], totals: Sequence[ledger.Total]) -> list[str]:
+    """Why no connection was counted by client, server and kernel alike, if none was."""
+    if totals:
+        return []
+    silent = [host.name for host in hosts if host.name in servers and not host.server]
+    return [f"{name}: the server gave no counts" for name in silent] or [
+        "connections: in no second were all of client, server and kernel counted"
+    ]
 
 
 def _versions(hosts: Iterable[HostSamples]) -> dict[str, str]:

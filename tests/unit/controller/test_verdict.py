@@ -134,6 +134,27 @@ def test_a_run_without_any_results_is_invalid(raw_run: RawRun) -> None:
     assert hosts
 
 
+def test_a_server_without_counts_leaves_the_peak_unknown(raw_run: RawRun) -> None:
+    for host in raw_run.hosts:
+        host.server.clear()
+    run = judge(raw_run)
+    assert run["verdict"] == "INVALID"
+    assert run["connections"]["peak"] is None
+    assert "node1: the server gave no counts" in run["reasons"]
+
+
+def test_a_generator_that_refused_its_plan_is_quoted(raw_run: RawRun) -> None:
+    run = raw_run.write()
+    (run.host("node1") / "generator.json").unlink()
+    sentence = "/etc/plan.yml:7: start_at is 3.0 s in the past."
+    unit = "c100k-loadgen@x.service"
+    (run.host("node1") / "loadgen.log").write_text(f"Started {unit}.\n{sentence}\n{unit}: Main process exited\n")
+    assert cli.main(["report", str(run.path)]) == 3
+    assert (
+        f"node1: the generator left no results; it said: {sentence}" in json.loads(run.run_json.read_text())["reasons"]
+    )
+
+
 def test_a_line_cut_short_by_a_crash_is_left_out(raw_run: RawRun) -> None:
     run = raw_run.write()
     for path in [*run.hosts.rglob("*.csv"), *run.histograms.iterdir()]:

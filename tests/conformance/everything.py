@@ -16,6 +16,7 @@ from c100k_server import (
     Embedded,
     Image,
     Message,
+    RequestError,
     Text,
     TextResource,
     ToolError,
@@ -37,6 +38,10 @@ class Name(msgspec.Struct):
 
 class Confirmation(msgspec.Struct):
     ok: bool
+
+
+class Confirm(msgspec.Struct):
+    confirm: bool
 
 
 class Color(msgspec.Struct):
@@ -307,6 +312,56 @@ async def test_input_required_result_capabilities(ctx: Context) -> str:
     }
     answers = await ctx.ask({k: each for k, each in questions.items() if ctx.client_supports(each.capability)})
     return f"answered: {sorted(answers)}"
+
+
+@app.tool
+def greet(name: str) -> str:
+    """Greets, and is never a task."""
+    return f"Hello, {name}!"
+
+
+@app.tool(task="optional")
+async def slow_compute(seconds: float, ctx: Context, label: str = "") -> str:
+    """Takes its time."""
+    ctx.progress(0, 1, f"computing {label}")
+    await asyncio.sleep(seconds)
+    return f"computed {label}"
+
+
+@app.tool(task="required")
+async def failing_job() -> str:
+    """Fails as tools do."""
+    await asyncio.sleep(1)
+    raise ToolError("This job always fails")
+
+
+@app.tool(task="required")
+async def protocol_error_job() -> str:
+    """Fails as requests do."""
+    raise RequestError(-32603, "This job breaks the protocol")
+
+
+@app.tool(task="optional")
+async def confirm_delete(filename: str, ctx: Context) -> str:
+    """Asks the user while it is a task."""
+    answer = await ctx.elicit(f"Delete {filename}?", Confirm, key="confirm")
+    return f"deleted: {answer.action == 'accept' and answer.content.get('confirm')}"
+
+
+@app.tool(task="optional")
+async def multi_input(ctx: Context) -> str:
+    """Asks two things at once while it is a task."""
+    asked = {key: elicitation(f"What is the {key} name?", Name) for key in ("first", "second")}
+    return " ".join(answer["content"]["name"] for answer in (await ctx.ask(asked)).values())
+
+
+@app.tool(task="required", asks_first=True)
+async def test_tool_with_task(ctx: Context) -> str:
+    """Asks the user before it is a task."""
+    answer = await ctx.elicit("What is your name?", Name, key="user_name")
+    await ctx.start_task()
+    await asyncio.sleep(0.1)
+    return f"Hello, {answer.content.get('name')}!"
 
 
 @app.resource("test://static-text", mime_type="text/plain")

@@ -30,7 +30,8 @@ async def main() -> None:
         logged.append(params.data)
 
     async def on_elicit(context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
-        return types.ElicitResult(action="accept", content={"username": "ada", "email": "ada@example.org"})
+        content = {"username": "ada", "email": "ada@example.org", "confirm": True}
+        return types.ElicitResult(action="accept", content=content)
 
     async def on_sample(context: Any, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
         return types.CreateMessageResult(
@@ -77,6 +78,7 @@ async def main() -> None:
         assert '"id":"7"' in contents[0].text
         prompt = await session.get_prompt("test_prompt_with_arguments", {"arg1": "a", "arg2": "b"})
         assert "arg1='a'" in prompt.messages[0].content.text
+        await use_tasks(session)
         await session.subscribe_resource(AnyUrl("test://watched-resource"))
         # The GET stream, over which the list is said to have changed, is opened beside other requests.
         await asyncio.sleep(0.5)
@@ -84,6 +86,22 @@ async def main() -> None:
         assert await asyncio.wait_for(updated.get(), 5) == "tools"
         await session.send_ping()
     print("ok")
+
+
+async def use_tasks(session: ClientSession) -> None:
+    """Start a task, list it, answer its question over the request for its result; cancel another."""
+    started = await session.experimental.call_tool_as_task("confirm_delete", {"filename": "a"}, ttl=60_000)
+    async for state in session.experimental.poll_task(started.task.taskId):
+        if state.status == "input_required":
+            break
+    assert state.ttl == 60_000
+    assert started.task.taskId in {task.taskId for task in (await session.experimental.list_tasks()).tasks}
+    result = await session.experimental.get_task_result(started.task.taskId, types.CallToolResult)
+    assert result.content[0].text == "deleted: True"
+    assert result.meta["io.modelcontextprotocol/related-task"] == {"taskId": started.task.taskId}
+    assert (await session.experimental.get_task(started.task.taskId)).status == "completed"
+    endless = await session.experimental.call_tool_as_task("slow_compute", {"seconds": 600})
+    assert (await session.experimental.cancel_task(endless.task.taskId)).status == "cancelled"
 
 
 asyncio.run(main())

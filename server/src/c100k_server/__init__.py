@@ -16,6 +16,7 @@ from c100k_server.content import (
 )
 from c100k_server.context import ROOTS, Context, Elicited, elicitation, sampling
 from c100k_server.errors import ToolError
+from c100k_server.jsonrpc import RequestError
 from c100k_server.version import __version__
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Image",
     "Link",
     "Message",
+    "RequestError",
     "Text",
     "TextResource",
     "ToolError",

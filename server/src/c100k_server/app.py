@@ -15,6 +15,7 @@ from c100k_server.signature import Signature, read_signature
 from c100k_server.uri_template import UriTemplate
 
 CacheScope: TypeAlias = Literal["public", "private"]
+TaskSupport: TypeAlias = Literal["forbidden", "optional", "required"]
 Kind: TypeAlias = Literal["tools", "prompts", "resources"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,6 +29,8 @@ class Tool(msgspec.Struct, frozen=True):
     signature: Signature
     inline: bool
     param_headers: tuple[ParamHeader, ...]
+    task: TaskSupport
+    asks_first: bool
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -60,7 +63,8 @@ class App:
     """`app = App("weather")`; then decorate functions with `@app.tool`, `@app.resource(URI)` and `@app.prompt`.
 
     `lifespan` is an async context manager entered once in each worker process; contexts carry what it yields as
-    `ctx.lifespan`. With `list_changed` clients are told that lists may change; call `changed` when they do.
+    `ctx.lifespan`. With `list_changed` clients are told that lists may change; call `changed` when they do. A task and
+    its result are forgotten `task_ttl_s` after it began, or earlier if its client said so.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class App:
         list_changed: bool = False,
         page_size: int = 100,
         list_ttl_ms: int = 60_000,
+        task_ttl_s: float = 3600.0,
     ) -> None:
         self.information = _present(name=name, version=version, title=title)
         self.instructions = instructions
@@ -81,6 +86,7 @@ class App:
         self.list_changed = list_changed
         self.page_size = page_size
         self.list_ttl_ms = list_ttl_ms
+        self.task_ttl_s = task_ttl_s
         self.tools: dict[str, Tool] = {}
         self.resources: dict[str, Resource] = {}
         self.templates: dict[str, Resource] = {}
@@ -102,6 +108,8 @@ class App:
         annotations: Mapping[str, object] | None = ...,
         input_schema: dict[str, Any] | None = ...,
         inline: bool = ...,
+        task: TaskSupport = ...,
+        asks_first: bool = ...,
     ) -> Callable[[Function], Function]: ...
     def tool(
         self,
@@ -113,10 +121,16 @@ class App:
         annotations: Mapping[str, object] | None = None,
         input_schema: dict[str, Any] | None = None,
         inline: bool = False,
+        task: TaskSupport = "forbidden",
+        asks_first: bool = False,
     ) -> Function | Callable[[Function], Function]:
         """Make a tool of a function. Its type hints are the input schema, its docstring the description.
 
         Sync functions run in a thread; `inline` runs them on the event loop, for those that return at once.
+
+        A `task` goes on after the call was answered, with an id by which clients ask for its state and its result:
+        `required` always, `optional` for clients that can do so. One with `asks_first` is a task of 2026-07-28 only
+        from `await ctx.start_task()` on; what it asks before, it asks as other tools do.
         """
 
         def add(function: Function) -> Function:
@@ -131,7 +145,7 @@ class App:
                 annotations=dict(annotations) if annotations else None,
             )
             headers = read_param_headers(signature.input_schema)
-            self.tools[known_as] = Tool(known_as, listing, function, signature, inline, headers)
+            self.tools[known_as] = Tool(known_as, listing, function, signature, inline, headers, task, asks_first)
             self.changed("tools")
             return function
 

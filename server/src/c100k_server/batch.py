@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from c100k_server.outlet import Outlet
+from c100k_server.task_store import Owner
 
 
 class Batch:
@@ -21,6 +22,10 @@ class Batch:
     @property
     def standing(self) -> Outlet:
         return self._outlet.standing
+
+    @property
+    def client(self) -> Owner:
+        return self._outlet.client
 
     @property
     def waits(self) -> bool:

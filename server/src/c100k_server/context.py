@@ -22,6 +22,16 @@ class Ask(msgspec.Struct, frozen=True):
     capability: str
     params: dict[str, Any]
 
+    def is_answered_by(self, answer: object) -> bool:
+        """Whether an answer of the client has the shape of one to this."""
+        if not isinstance(answer, dict):
+            return False
+        if self.method == "elicitation/create":
+            return answer.get("action") in ("accept", "decline", "cancel")
+        if self.method == "roots/list":
+            return isinstance(answer.get("roots"), list)
+        return "content" in answer and "role" in answer
+
 
 class Elicited(msgspec.Struct):
     """What the user did with a form, and what they filled in if they accepted."""
@@ -73,7 +83,12 @@ class Context:
         return capability in self._request.capabilities
 
     def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """Tell how far the request is, if the client wants to know. Thread-safe."""
+        """Tell how far the request is, if the client wants to know. Thread-safe.
+
+        In a task the message is also what the client finds when it asks for the state of the task.
+        """
+        if message is not None:
+            self._request.describe(message)
         token = self._request.progress_token
         if token is not None:
             params = {"progressToken": token, "progress": progress, "total": total, "message": message}
@@ -93,7 +108,7 @@ class Context:
 
         In 2026-07-28 the client is asked by an answer, and calls again: the function then runs anew from its start,
         and what was asked before returns at once. So ask in the same order, and act after the last question.
-        `key` names the question; without it, its number does.
+        `key` names the question; without it, its number does. In a task nothing runs anew: the task waits.
         """
         return msgspec.convert(await self._one(elicitation(message, schema), key), Elicited)
 
@@ -111,6 +126,11 @@ class Context:
     async def ask(self, questions: Mapping[str, Ask]) -> dict[str, dict[str, Any]]:
         """Ask several things at once: `elicitation(...)`, `sampling(...)` and `ROOTS` by key; the results by key."""
         return await self._request.ask(questions)
+
+    async def start_task(self) -> None:
+        """Go on as a task from here: the client gets its answer, the id of the task. For tools with `asks_first`;
+        where the call is a task already, or is not to become one, this does nothing."""
+        await self._request.start_task()
 
     def close_stream(self) -> None:
         """Close the SSE stream of this request, if it has one that the client can resume, to free its connection

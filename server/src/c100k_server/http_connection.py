@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
+from c100k_server.listening import address_of
 from c100k_server.statistics import CLOSED, HTTP_REFUSED, LIMITS, OPENED, PAUSED
 
 if TYPE_CHECKING:
@@ -296,6 +297,10 @@ class HttpConnection(asyncio.Protocol):
             self.refuse(408, "the request took too long to arrive", cause="slow_request")
         else:
             self.abort("slow_request")
+
+    @property
+    def peer(self) -> str:
+        return address_of(self._transport)
 
     def detach_socket(self) -> int | None:
         """A file of its own on this connection, whose exchange another process will answer; None when that cannot

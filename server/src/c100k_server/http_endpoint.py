@@ -30,7 +30,7 @@ from c100k_server.listening import Listening
 from c100k_server.service import Service
 from c100k_server.session import LATER, UnreadableMessagesError
 from c100k_server.sockets import BACKLOG
-from c100k_server.stateless import ListenStream, is_stateless, start
+from c100k_server.stateless import ListenStream, is_stateless, start, wanted_task
 from c100k_server.statistics import (
     ERRORS,
     HTTP_REFUSED,
@@ -186,14 +186,19 @@ class HttpListener(Listening):
             self.active.add(connection)
 
     def _serve_stateless(self, connection: HttpConnection, request: HttpRequest) -> None:
-        call = self._call(connection, request, count=True)
+        call = self._call(connection, request, count=False)
         if call is None:
             return
+        task_id = wanted_task(call)
+        if task_id is not None and self.hand_over and self.hand_over(task_id, connection, request):
+            return
+        self.figures[RECEIVED] += 1
         if not isinstance(call.id, int | str):
             # A client cancels by closing; nothing else that it could notify of is defined.
             connection.respond(202)
             return
-        stream = StatelessStream(connection)
+        authorization = request.headers["authorization"] if self._tokens is not None else None
+        stream = StatelessStream(connection, authorization)
         connection.carried = stream
         if request.repeated and not request.repeated.isdisjoint(_ONCE):
             self.figures[ERRORS] += 1

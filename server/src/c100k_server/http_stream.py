@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +14,8 @@ from c100k_server.service import Service
 from c100k_server.session import Session
 from c100k_server.statistics import STREAMS
 from c100k_server.subscriptions import Event
+from c100k_server.task_store import Owner
+from c100k_server.worker_ids import new_id
 
 # What a stream keeps for clients that come back with Last-Event-ID.
 EVENTS_MAX = 256
@@ -33,6 +35,8 @@ class Wire(Protocol):
 
     streaming: bool
 
+    @property
+    def peer(self) -> str: ...
     def start_events(self) -> None: ...
     def write_event(self, event: bytes, *, droppable: bool) -> bool: ...
     def end_events(self) -> None: ...
@@ -40,16 +44,26 @@ class Wire(Protocol):
 
 
 class StatelessStream:
-    """The answer to a request of 2026-07-28. When its connection ends, so does the work."""
+    """The answer to a request of 2026-07-28. When its connection ends, so does the work.
 
-    __slots__ = ("_wire",)
+    `authorization` is the header, where one was asked for.
+    """
 
-    def __init__(self, wire: Wire) -> None:
+    __slots__ = ("_authorization", "_wire")
+
+    def __init__(self, wire: Wire, authorization: str | None) -> None:
         self._wire: Wire | None = wire
+        self._authorization = authorization
 
     @property
     def standing(self) -> Outlet:
         return self
+
+    @property
+    def client(self) -> Owner:
+        if self._authorization is not None:
+            return Owner("bearer", hashlib.sha256(self._authorization.encode()).hexdigest())
+        return Owner("address", self._wire.peer if self._wire is not None else "")
 
     def send(self, line: bytes) -> bool:
         wire = self._wire
@@ -97,6 +111,10 @@ class SessionStream:
     @property
     def standing(self) -> Outlet:
         return self._owner
+
+    @property
+    def client(self) -> Owner:
+        return self._owner.client
 
     @property
     def last(self) -> int:
@@ -211,6 +229,10 @@ class HttpSession:
     def standing(self) -> Outlet:
         return self
 
+    @property
+    def client(self) -> Owner:
+        return self.session.owner
+
     def send(self, line: bytes) -> bool:
         stream = self.streams.get(0)
         return stream is not None and stream.send(line)
@@ -226,7 +248,9 @@ class HttpSession:
 
     @property
     def idle(self) -> bool:
-        return not self.session.busy and not any(stream.attached for stream in self.streams.values())
+        return not (
+            self.session.busy or self.session.has_tasks or any(stream.attached for stream in self.streams.values())
+        )
 
     def forget_finished(self) -> None:
         finished = [number for number, stream in self.streams.items() if stream.finished]
@@ -254,10 +278,10 @@ class HttpSessions:
         service.subscriptions.audiences.append(lambda: list(self._by_id.values()))
 
     def open(self) -> HttpSession | None:
-        """None when there are as many as there may be. The id says which worker has it, and is not to be guessed."""
+        """None when there are as many as there may be."""
         if len(self._by_id) >= self._maximum:
             return None
-        session_id = f"{self._worker}-{secrets.token_hex(16)}"
+        session_id = new_id(self._worker)
         session = self._by_id[session_id] = HttpSession(self._service, session_id)
         self._on_count(len(self._by_id))
         return session
@@ -278,9 +302,3 @@ class HttpSessions:
         for session_id, session in list(self._by_id.items()):
             if session.used_at < before and session.idle:
                 self.close(session_id)
-
-
-def worker_of(session_id: str) -> int | None:
-    """The worker that gave a session its id."""
-    worker = session_id.partition("-")[0]
-    return int(worker) if worker.isascii() and worker.isdecimal() and len(worker) < 6 else None

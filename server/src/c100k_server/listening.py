@@ -103,3 +103,9 @@ class Listening:
         for connection in list(self.connections):
             connection.abort("drain")
         await self._emptied.wait()
+
+
+def address_of(transport: asyncio.Transport) -> str:
+    """The address of the peer without its port; empty on a Unix socket."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else ""

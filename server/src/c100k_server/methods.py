@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,6 +14,14 @@ from c100k_server.app import Tool
 from c100k_server.content import as_messages, as_resource
 from c100k_server.jsonrpc import INVALID_PARAMS, RESOURCE_NOT_FOUND, RequestError, RequestId, encode
 from c100k_server.request import LOG_LEVELS, Handler, Request
+from c100k_server.task_methods import (
+    SESSION_TASK_METHODS,
+    STATELESS_TASK_METHODS,
+    augmentation,
+    becomes_task,
+    begin,
+    begin_later,
+)
 from c100k_server.tools import call_tool
 
 # completion/complete: "A maximum of 100 items per response".
@@ -32,6 +41,7 @@ class _Params(msgspec.Struct, rename="camel"):
 class _CallParams(_Params, kw_only=True):
     name: str
     arguments: msgspec.Raw = msgspec.Raw(b"{}")
+    task: Any = None
 
 
 class _ListParams(msgspec.Struct):
@@ -86,7 +96,8 @@ def _discover(request: Request, params: msgspec.Raw) -> bytes:
 def _list(method: str) -> Handler:
     def handle(request: Request, params: msgspec.Raw) -> bytes:
         service = request.service
-        page = service.pages[method].get(_decode_list_params(params).cursor)
+        pages = service.pages if request.session is None else service.session_pages
+        page = pages[method].get(_decode_list_params(params).cursor)
         if page is None:
             raise RequestError(INVALID_PARAMS, f"{method}: there is no such cursor")
         if request.session is None:
@@ -101,14 +112,22 @@ def _tools_call(request: Request, params: msgspec.Raw) -> bytes | Coroutine[Any,
     tool = request.service.app.tools.get(call.name)
     if tool is None:
         raise RequestError(INVALID_PARAMS, f"tools/call: there is no tool {call.name!r}")
+    asked = augmentation(request, call.task)
+    as_task = becomes_task(request, tool, asked)
     inline = request.service.inline.get(call.name)
     if inline is not None:
         return request.complete(inline(call.arguments))
+    arguments = tool.signature.decode(call.arguments)
     _take(request, call, "tools/call", call.name, call.arguments)
-    return _call(request, tool, call.arguments)
+    if not as_task:
+        return _call(request, tool, arguments)
+    work = partial(call_tool, request, tool, arguments)
+    if tool.asks_first and request.session is None:
+        return begin_later(request, work)
+    return begin(request, work, asked)
 
 
-async def _call(request: Request, tool: Tool, arguments: msgspec.Raw) -> bytes:
+async def _call(request: Request, tool: Tool, arguments: dict[str, Any]) -> bytes:
     return request.complete(await call_tool(request, tool, arguments))
 
 
@@ -219,9 +238,10 @@ _SHARED: dict[str, Handler] = {
 }
 SESSION_METHODS: dict[str, Handler] = {
     **_SHARED,
+    **SESSION_TASK_METHODS,
     "ping": _ping,
     "resources/subscribe": _subscribe,
     "resources/unsubscribe": _unsubscribe,
     "logging/setLevel": _set_level,
 }
-STATELESS_METHODS: dict[str, Handler] = {**_SHARED, "server/discover": _discover}
+STATELESS_METHODS: dict[str, Handler] = {**_SHARED, **STATELESS_TASK_METHODS, "server/discover": _discover}

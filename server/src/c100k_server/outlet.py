@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from c100k_server.task_store import Owner
+
 
 class Outlet(Protocol):
     """Messages are encoded, and end with a newline. All of it is called on the event loop only."""
@@ -11,6 +13,10 @@ class Outlet(Protocol):
     @property
     def standing(self) -> Outlet:
         """Where messages of the session go that belong to no request."""
+
+    @property
+    def client(self) -> Owner:
+        """Who the messages go to, as far as that is known without a session."""
 
     def send(self, line: bytes) -> bool:
         """Send a message that is no answer. False when it was dropped, because the client is gone or does not read."""

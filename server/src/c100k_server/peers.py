@@ -1,7 +1,7 @@
 """What the workers of one host tell each other, over datagrams between processes: events, and connections.
 
-The kernel gives a connection to any worker, but a session lives in one. A request for a session of another worker
-is handed over with its connection, which stays there: clients keep their connections, so it happens once.
+The kernel gives a connection to any worker, but a session, or a task, lives in one. A request for one of another worker
+is handed over with its connection, which stays there: clients keep their connections, so it happens once a session.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import msgspec
 
 from c100k_server.http_connection import HttpConnection, HttpRequest
 from c100k_server.http_endpoint import HttpListener
-from c100k_server.http_stream import worker_of
 from c100k_server.subscriptions import Subscriptions
+from c100k_server.worker_ids import worker_of
 
 # A datagram has to fit into the buffer of a socket; longer requests travel in a file in memory.
 INLINE_MAX_BYTES = 32 * 1024
@@ -89,9 +89,9 @@ class Peers:
         except BlockingIOError:
             self._unsent.add((worker, topic))
 
-    def _hand_over(self, session_id: str, connection: HttpConnection, request: HttpRequest) -> bool:
-        """Give a connection away; False when nobody would have its session, or it cannot be moved."""
-        worker = worker_of(session_id)
+    def _hand_over(self, wanted_id: str, connection: HttpConnection, request: HttpRequest) -> bool:
+        """Give a connection away; False when no other worker would have what it wants, or it cannot be moved."""
+        worker = worker_of(wanted_id)
         if worker is None or worker == self._index or worker >= len(self._outboxes):
             return False
         moved = _encode(

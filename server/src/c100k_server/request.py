@@ -7,9 +7,9 @@ import contextvars
 import threading
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from c100k_server.jsonrpc import (
     INVALID_PARAMS,
     MISSING_CLIENT_CAPABILITY,
     PARSE_ERROR,
+    ErrorObject,
     RequestError,
     RequestId,
     encode,
@@ -37,12 +38,15 @@ if TYPE_CHECKING:
     from c100k_server.service import Service
     from c100k_server.session import Session
     from c100k_server.signature import Signature
+    from c100k_server.task_store import Owner
+    from c100k_server.tasks import RunningTask
 
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 # How the encoded results of tools that failed end: `isError` is the last that is encoded.
 FAILED_TOOL = b'"isError":true}'
 
+Text = TypeVar("Text", bytes, str)
 Handler: TypeAlias = Callable[["Request", msgspec.Raw], bytes | Coroutine[Any, Any, bytes]]
 
 
@@ -55,7 +59,8 @@ class InputRequiredError(BaseException):
 
 class Request:
     """`session` is None in 2026-07-28. `answers` are those of the client to earlier questions of this request, and
-    `binding` is what they are bound to."""
+    `binding` is what they are bound to. `task` is what the request goes on as once it was answered with a task, which
+    `start_task` may make of it."""
 
     __slots__ = (
         "_began_ns",
@@ -70,6 +75,8 @@ class Request:
         "progress_token",
         "service",
         "session",
+        "start_task",
+        "task",
         "version",
     )
 
@@ -95,6 +102,8 @@ class Request:
         self.progress_token: RequestId | None = None
         self.answers: dict[str, Any] = {}
         self.binding = b""
+        self.task: RunningTask | None = None
+        self.start_task: Callable[[], Awaitable[None]] = _stay
         self._keys = 0
         self._began_ns = time.monotonic_ns()
 
@@ -157,11 +166,13 @@ class Request:
                 f"this needs a client with the capability {names}",
                 {"requiredCapabilities": lacking},
             )
+        if self.task is not None:
+            return await self.task.ask(questions)
         if self.session is not None:
             session = self.session
             asked = [session.ask(each.method, each.params, self.outlet) for each in questions.values()]
             return dict(zip(questions, await asyncio.gather(*asked), strict=True))
-        missing = {key: each for key, each in questions.items() if not _answers(each, self.answers.get(key))}
+        missing = {key: each for key, each in questions.items() if not each.is_answered_by(self.answers.get(key))}
         if missing:
             raise InputRequiredError(missing)
         return {key: self.answers[key] for key in questions}
@@ -170,11 +181,28 @@ class Request:
         return self.log_level is not None and LOG_LEVELS.index(level) >= LOG_LEVELS.index(self.log_level)
 
     def notify(self, method: str, params: Mapping[str, Any]) -> None:
-        line = notification_line(method, params)
+        if self.task is not None:
+            if self.session is None:
+                # The tasks extension has no messages of a task but its states.
+                return
+            params = {**params, "_meta": {**params.get("_meta", {}), **related_to(self.task.record.id)}}
+        self._on_loop(self._send, notification_line(method, params))
+
+    def describe(self, message: str) -> None:
+        """Say in words how far a task is."""
+        if self.task is not None:
+            self._on_loop(self.task.describe, message)
+
+    @property
+    def owner(self) -> Owner:
+        """Whose the tasks are that come of this."""
+        return self.session.owner if self.session is not None else self.outlet.client
+
+    def _on_loop(self, function: Callable[[Text], object], argument: Text) -> None:
         if threading.get_ident() == self.service.thread_id:
-            self._send(line)
+            function(argument)
         else:
-            self.service.loop.call_soon_threadsafe(self._send, line)
+            self.service.loop.call_soon_threadsafe(function, argument)
 
     @property
     def session_id(self) -> str | None:
@@ -206,17 +234,22 @@ class Request:
     def _failure(self, error: BaseException) -> tuple[bytes, int]:
         if isinstance(error, InputRequiredError):
             return self._success(self._input_required(error.questions))
+        told = self.error_of(error)
+        return self.refuse(told.code, told.message, told.data)
+
+    def error_of(self, error: BaseException) -> ErrorObject:
+        """What the client is told of an exception."""
         if isinstance(error, RequestError):
-            return self.refuse(error.code, error.message, error.data)
+            return ErrorObject(error.code, error.message, error.data)
         if isinstance(error, msgspec.ValidationError):
-            return self.refuse(INVALID_PARAMS, str(error))
+            return ErrorObject(INVALID_PARAMS, str(error))
         if isinstance(error, msgspec.DecodeError | UnicodeDecodeError | RecursionError):
             # Text that is no UTF-8 or nested without end is met here when it is inside the params.
-            return self.refuse(PARSE_ERROR, f"not JSON: {error}")
+            return ErrorObject(PARSE_ERROR, f"not JSON: {error}")
         if isinstance(error, ToolError):
-            return self.refuse(INTERNAL_ERROR, str(error))
+            return ErrorObject(INTERNAL_ERROR, str(error))
         self.report(error)
-        return self.refuse(INTERNAL_ERROR, "the server failed to answer this")
+        return ErrorObject(INTERNAL_ERROR, "the server failed to answer this")
 
     def refuse(self, code: int, message: str, data: object = None) -> tuple[bytes, int]:
         figures = self.service.figures
@@ -233,14 +266,26 @@ class Request:
         return self.service.stamp(
             encode(
                 {
-                    "inputRequests": {
-                        k: {"method": each.method, "params": each.params} for k, each in questions.items()
-                    },
+                    "inputRequests": as_input_requests(questions),
                     "requestState": seal(self.service.state_key, self.binding, self.answers),
                 }
             ),
             result_type="input_required",
         )
+
+
+def as_input_requests(questions: Mapping[str, Ask]) -> dict[str, Any]:
+    """Questions as 2026-07-28 puts them."""
+    return {key: {"method": each.method, "params": each.params} for key, each in questions.items()}
+
+
+def related_to(task_id: str) -> dict[str, Any]:
+    """What `_meta` of 2025-11-25 has in all messages that belong to a task."""
+    return {"io.modelcontextprotocol/related-task": {"taskId": task_id}}
+
+
+async def _stay() -> None:
+    """Most requests never become tasks."""
 
 
 def new_request(
@@ -259,14 +304,3 @@ def new_request(
         meta[prefix + "clientCapabilities"],
         level if level in LOG_LEVELS else None,
     )
-
-
-def _answers(question: Ask, answer: object) -> bool:
-    """Whether an answer of the client has the shape of one to the question."""
-    if not isinstance(answer, dict):
-        return False
-    if question.method == "elicitation/create":
-        return answer.get("action") in ("accept", "decline", "cancel")
-    if question.method == "roots/list":
-        return isinstance(answer.get("roots"), list)
-    return "content" in answer and "role" in answer

@@ -14,35 +14,48 @@ from c100k_server.jsonrpc import encode
 from c100k_server.latency import Latency
 from c100k_server.statistics import EVENTS_WAITING, THREADS_BUSY, THREADS_QUEUED
 from c100k_server.subscriptions import Subscriptions
+from c100k_server.tasks import Tasks
 from c100k_server.tools import compile_inline
-from c100k_server.versions import SESSION_VERSIONS, SUPPORTED_VERSIONS
+from c100k_server.versions import SESSION_VERSIONS, STATELESS_VERSION, SUPPORTED_VERSIONS, TASKS_VERSION
 
 # Sync functions of the app share so many threads of a worker.
 THREADS = 32
+TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
 
 class Service:
-    """One app, as one worker serves it. `lifespan` is what the app's lifespan yielded."""
+    """One app, as one worker serves it, number `worker` of `workers`. `lifespan` is what the app's lifespan yielded."""
 
     __slots__ = (
         "_prefixes",
         "app",
         "discovery",
         "figures",
+        "has_tasks",
         "in_threads",
         "inline",
         "latency",
         "lifespan",
         "loop",
         "pages",
+        "session_pages",
         "state_key",
         "subscriptions",
+        "tasks",
         "thread_id",
         "threads",
         "welcome",
     )
 
-    def __init__(self, app: App, figures: memoryview, state_key: bytes, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        app: App,
+        figures: memoryview,
+        state_key: bytes,
+        loop: asyncio.AbstractEventLoop,
+        worker: int = 0,
+        workers: int = 1,
+    ) -> None:
         self.app = app
         self.figures = figures
         self.state_key = state_key
@@ -54,8 +67,11 @@ class Service:
         # Calls that were given to the threads and have not ended, cancelled or not.
         self.in_threads: set[Future[Any]] = set()
         self.subscriptions = Subscriptions(figures, loop)
+        self.tasks = Tasks(worker, workers, round(app.task_ttl_s * 1000))
+        self.has_tasks = False
         self._prefixes: dict[str, bytes] = {}
         self.pages: dict[str, dict[str | None, bytes]] = {}
+        self.session_pages: dict[str, dict[str | None, bytes]] = {}
         self.inline: dict[str, Callable[[Any], bytes]] = {}
         self.welcome: dict[str, bytes] = {}
         self.discovery = b""
@@ -66,17 +82,18 @@ class Service:
     def refresh(self) -> None:
         """Encode anew what depends on what the app has."""
         app = self.app
+        self.has_tasks = any(tool.task != "forbidden" for tool in app.tools.values())
         self._prefixes = {
             kind: b'{"resultType":"%b","_meta":{"io.modelcontextprotocol/serverInfo":%b}'
             % (kind.encode(), encode(app.information))
-            for kind in ("complete", "input_required")
+            for kind in ("complete", "input_required", "task")
         }
         instructions = {"instructions": app.instructions} if app.instructions else {}
         self.welcome = {
             version: encode(
                 {
                     "protocolVersion": version,
-                    "capabilities": self._capabilities(sessions=True),
+                    "capabilities": self._capabilities(version),
                     "serverInfo": app.information,
                     **instructions,
                 }
@@ -87,18 +104,24 @@ class Service:
         self.discovery = encode(
             {
                 "supportedVersions": SUPPORTED_VERSIONS,
-                "capabilities": self._capabilities(sessions=False),
+                "capabilities": self._capabilities(STATELESS_VERSION),
                 **instructions,
                 **cached,
             }
         )
         self.inline = {tool.name: compile_inline(tool) for tool in app.tools.values() if _is_immediate(tool)}
         self.pages = {
-            "tools/list": self._encode_pages("tools", list(app.tools.values())),
-            "prompts/list": self._encode_pages("prompts", list(app.prompts.values())),
-            "resources/list": self._encode_pages("resources", list(app.resources.values())),
-            "resources/templates/list": self._encode_pages("resourceTemplates", list(app.templates.values())),
+            "tools/list": self._encode_pages("tools", [tool.listing for tool in app.tools.values()]),
+            "prompts/list": self._encode_pages("prompts", [prompt.listing for prompt in app.prompts.values()]),
+            "resources/list": self._encode_pages("resources", [each.listing for each in app.resources.values()]),
+            "resources/templates/list": self._encode_pages(
+                "resourceTemplates", [template.listing for template in app.templates.values()]
+            ),
         }
+        self.session_pages = self.pages
+        if self.has_tasks:
+            tools = self._encode_pages("tools", [_with_task_support(tool) for tool in app.tools.values()])
+            self.session_pages = {**self.pages, "tools/list": tools}
 
     def stamp(self, result: bytes, result_type: str = "complete") -> bytes:
         """An encoded result with what 2026-07-28 wants in every one."""
@@ -120,8 +143,9 @@ class Service:
     def close(self) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)
 
-    def _capabilities(self, *, sessions: bool) -> dict[str, Any]:
+    def _capabilities(self, version: str) -> dict[str, Any]:
         app = self.app
+        sessions = version != STATELESS_VERSION
         changes = {"listChanged": True} if app.list_changed else {}
         found: dict[str, Any] = {}
         if app.tools:
@@ -134,6 +158,10 @@ class Service:
             found["completions"] = {}
         if sessions and (app.prompts or app.resources or any(tool.signature.context for tool in app.tools.values())):
             found["logging"] = {}
+        if self.has_tasks and version == TASKS_VERSION:
+            found["tasks"] = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
+        if self.has_tasks and not sessions:
+            found["extensions"] = {TASKS_EXTENSION: {}}
         return found
 
     def _encode_pages(self, key: str, items: Sequence[Any]) -> dict[str | None, bytes]:
@@ -143,7 +171,7 @@ class Service:
         return {
             cursors[start]: encode(
                 {
-                    key: [item.listing for item in items[start : start + size]],
+                    key: items[start : start + size],
                     **({"nextCursor": cursors[start + size]} if start + size in cursors else {}),
                 }
             )
@@ -155,6 +183,13 @@ class Service:
         self.subscriptions.changed(kind)
 
 
+def _with_task_support(tool: Tool) -> dict[str, Any]:
+    """The entry of a tool for sessions; in 2026-07-28 the server decides what becomes a task."""
+    return tool.listing if tool.task == "forbidden" else {**tool.listing, "execution": {"taskSupport": tool.task}}
+
+
 def _is_immediate(tool: Tool) -> bool:
     signature = tool.signature
+    if tool.task != "forbidden":
+        return False
     return tool.inline and not signature.is_async and signature.context is None and signature.arguments is not None

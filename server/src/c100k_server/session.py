@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -34,6 +35,7 @@ from c100k_server.service import Service
 from c100k_server.stateless import ListenStream, is_stateless, start
 from c100k_server.statistics import ERRORS, LIMITS, RECEIVED, SENT, request_cell
 from c100k_server.subscriptions import Event
+from c100k_server.task_store import Owner
 from c100k_server.versions import BATCH_VERSION, LATEST_SESSION_VERSION
 
 # A client that writes no JSON so often will not start to: an HTTP client on the wrong port, a broken framing.
@@ -62,6 +64,7 @@ class _InitializeParams(msgspec.Struct, rename="camel"):
 class _HotParams(msgspec.Struct, gc=False):
     name: str
     arguments: msgspec.Raw = msgspec.Raw(b"{}")
+    task: Any = None
 
 
 class _Cancelled(msgspec.Struct, rename="camel"):
@@ -80,7 +83,7 @@ _CALL_FAILED = request_cell("tools/call", "tool_error")
 class _Extra:
     """What most sessions never need."""
 
-    __slots__ = ("asked", "in_flight", "next_id", "outlet", "topics")
+    __slots__ = ("asked", "in_flight", "next_id", "outlet", "owner", "topics")
 
     def __init__(self) -> None:
         self.in_flight: dict[RequestId, asyncio.Task[tuple[bytes, int]] | ListenStream] = {}
@@ -88,6 +91,7 @@ class _Extra:
         self.next_id = 0
         self.topics: set[str] = set()
         self.outlet: Outlet | None = None
+        self.owner: Owner | None = None
 
 
 class Session:
@@ -128,7 +132,7 @@ class Session:
             try:
                 params = _decode_hot_params(call.params)
                 inline = service.inline.get(params.name)
-                if inline is not None:
+                if inline is not None and params.task is None:
                     result = inline(params.arguments)
                     service.figures[SENT] += 1
                     service.figures[_CALL_FAILED if result.endswith(FAILED_TOOL) else _CALL_OK] += 1
@@ -164,6 +168,19 @@ class Session:
     def busy(self) -> bool:
         """Whether anything is under way."""
         return self._extra is not None and any(isinstance(w, asyncio.Task) for w in self._extra.in_flight.values())
+
+    @property
+    def owner(self) -> Owner:
+        """What its tasks are known by."""
+        extra = self._more()
+        if extra.owner is None:
+            extra.owner = Owner("session", self.id or secrets.token_hex(16))
+        return extra.owner
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether any of its tasks goes on."""
+        return self._extra is not None and self._extra.owner is not None and self._service.tasks.has_running(self.owner)
 
     async def wait_idle(self, timeout_s: float) -> None:
         """Wait until nothing is under way."""
@@ -206,6 +223,8 @@ class Session:
                 self._service.subscriptions.discard(topic, self)
             for task in extra.in_flight.values():
                 task.cancel()
+            if extra.owner is not None:
+                self._service.tasks.abandon(extra.owner)
 
     def _begin(self, call: Call, request_id: RequestId, outlet: Outlet) -> bytes | None:
         if self.version is None and call.method not in ("initialize", "ping") and is_stateless(call):

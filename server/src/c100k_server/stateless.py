@@ -28,6 +28,8 @@ from c100k_server.request import Request, new_request
 from c100k_server.service import Service
 from c100k_server.statistics import LIMITS, SENT, STREAMS, request_cell
 from c100k_server.subscriptions import LISTS, Event
+from c100k_server.task_methods import detailed, watchable
+from c100k_server.task_store import TaskRecord
 from c100k_server.versions import STATELESS_VERSION, SUPPORTED_VERSIONS
 
 PREFIX = "io.modelcontextprotocol/"
@@ -36,6 +38,7 @@ CAPABILITIES_KEY = PREFIX + "clientCapabilities"
 SUBSCRIPTION_KEY = PREFIX + "subscriptionId"
 
 RESOURCE_SUBSCRIPTIONS_MAX = 1000
+TASK_SUBSCRIPTIONS_MAX = 100
 # Methods whose subject is repeated in the header Mcp-Name, and the param that has it.
 NAMED = {
     "tools/call": "name",
@@ -60,13 +63,24 @@ class _Notifications(msgspec.Struct, rename="camel", omit_defaults=True):
     prompts_list_changed: bool = False
     resources_list_changed: bool = False
     resource_subscriptions: list[str] = []
+    task_ids: list[str] = []
 
 
 class _ListenParams(msgspec.Struct):
     notifications: _Notifications
 
 
+class _TaskIds(msgspec.Struct, rename="camel"):
+    task_ids: list[str] = []
+
+
+class _TaskParams(msgspec.Struct, rename="camel"):
+    task_id: str = ""
+    notifications: _TaskIds = msgspec.field(default_factory=_TaskIds)
+
+
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_task_params = msgspec.json.Decoder(_TaskParams).decode
 _decode_listen_params = msgspec.json.Decoder(_ListenParams).decode
 
 
@@ -77,6 +91,17 @@ def is_stateless(call: Call) -> bool:
     except (ValueError, RecursionError):
         return False
     return envelope.meta is not None and VERSION_KEY in envelope.meta
+
+
+def wanted_task(call: Call) -> str | None:
+    """The id of the task that a request is about, if it is about one."""
+    if NAMED.get(call.method) != "taskId" and call.method != "subscriptions/listen":
+        return None
+    try:
+        params = _decode_task_params(call.params)
+    except (ValueError, RecursionError):
+        return None
+    return params.task_id or next(iter(params.notifications.task_ids), None)
 
 
 def start(
@@ -100,7 +125,7 @@ def start(
             _check_arguments(service, envelope, headers)
         request = new_request(service, call.method, request_id, outlet, meta)
         if call.method == "subscriptions/listen":
-            return ListenStream(service, request_id, outlet, _decode_listen_params(call.params).notifications)
+            return ListenStream(request, _decode_listen_params(call.params).notifications)
         handler = STATELESS_METHODS.get(call.method)
         if handler is None:
             raise RequestError(METHOD_NOT_FOUND, f"there is no method {call.method!r}")
@@ -114,35 +139,50 @@ def start(
 class ListenStream:
     """An open subscriptions/listen: acknowledged first, then told of what it asked for, until either side ends it."""
 
-    __slots__ = ("_id", "_open", "_outlet", "_service", "_tag", "_topics")
+    __slots__ = ("_id", "_open", "_outlet", "_request", "_service", "_tag", "_tasks", "_topics")
 
-    def __init__(self, service: Service, request_id: RequestId, outlet: Outlet, wanted: _Notifications) -> None:
+    def __init__(self, request: Request, wanted: _Notifications) -> None:
+        service = request.service
         if len(wanted.resource_subscriptions) > RESOURCE_SUBSCRIPTIONS_MAX:
             service.figures[LIMITS["stream_subscriptions"]] += 1
             raise RequestError(BUSY, f"a stream may subscribe to {RESOURCE_SUBSCRIPTIONS_MAX} resources")
+        if len(wanted.task_ids) > TASK_SUBSCRIPTIONS_MAX:
+            raise RequestError(BUSY, f"a stream may be told of {TASK_SUBSCRIPTIONS_MAX} tasks")
+        self._request = request
         self._service = service
-        self._outlet = outlet
-        self._id = request_id
+        self._outlet = request.outlet
+        self._id = request.id
         self._open = True
-        self._tag = b'"_meta":{"%b":%b}' % (SUBSCRIPTION_KEY.encode(), encode(request_id))
+        self._tag = b'"_meta":{"%b":%b}' % (SUBSCRIPTION_KEY.encode(), encode(request.id))
         self._topics = [f"uri:{uri}" for uri in set(wanted.resource_subscriptions)]
+        self._tasks = watchable(request, wanted.task_ids) if wanted.task_ids else []
+        task_ids = [task.record.id for task in self._tasks]
         if service.app.list_changed:
             self._topics += [kind for kind in LISTS if getattr(wanted, f"{kind}_list_changed")]
+            wanted = msgspec.structs.replace(wanted, task_ids=task_ids)
         else:
-            wanted = _Notifications(resource_subscriptions=wanted.resource_subscriptions)
+            wanted = _Notifications(resource_subscriptions=wanted.resource_subscriptions, task_ids=task_ids)
         service.figures[STREAMS["listen"]] += 1
-        outlet.send(
+        self._outlet.send(
             notification_line(
                 "notifications/subscriptions/acknowledged",
-                {"notifications": wanted, "_meta": {SUBSCRIPTION_KEY: request_id}},
+                {"notifications": wanted, "_meta": {SUBSCRIPTION_KEY: request.id}},
             )
         )
         service.figures[SENT] += 1
         for topic in self._topics:
             service.subscriptions.add(topic, self)
+        for task in self._tasks:
+            task.watchers[self._tell_of_task] = None
+            # What has changed since the client knew of the task, it would not hear otherwise.
+            self._tell_of_task(task.record)
 
     def tell(self, event: Event) -> bool:
         return self._outlet.send(event.tagged(self._tag))
+
+    def _tell_of_task(self, record: TaskRecord) -> None:
+        state = {**detailed(self._request, record), "_meta": {SUBSCRIPTION_KEY: self._id}}
+        self._service.figures[SENT] += self._outlet.send(notification_line("notifications/tasks", state))
 
     def cancel(self) -> None:
         """The client is gone, or wants no more."""
@@ -162,6 +202,8 @@ class ListenStream:
             self._service.figures[request_cell("subscriptions/listen", outcome)] += 1
             for topic in self._topics:
                 self._service.subscriptions.discard(topic, self)
+            for task in self._tasks:
+                task.watchers.pop(self._tell_of_task, None)
 
 
 def _refuser(service: Service, call: Call, request_id: RequestId, outlet: Outlet) -> Request:

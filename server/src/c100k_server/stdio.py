@@ -13,6 +13,7 @@ from c100k_server.service import Service
 from c100k_server.session import Session, UnreadableMessagesError
 from c100k_server.statistics import StatisticsBoard
 from c100k_server.subscriptions import Event
+from c100k_server.task_store import Owner
 
 # How long what is under way may take once the client has closed our input.
 FINISH_S = 10.0
@@ -27,6 +28,10 @@ class StdioOutlet:
     @property
     def standing(self) -> StdioOutlet:
         return self
+
+    @property
+    def client(self) -> Owner:
+        return Owner("address", "stdio")
 
     def send(self, line: bytes) -> bool:
         if self._writer.is_closing():

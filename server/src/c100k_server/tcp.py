@@ -15,12 +15,13 @@ from typing import cast
 from c100k_server.config import ConnectionLimits
 from c100k_server.framing import split_lines
 from c100k_server.latency import SAMPLED
-from c100k_server.listening import Listening
+from c100k_server.listening import Listening, address_of
 from c100k_server.service import Service
 from c100k_server.session import Session, UnreadableMessagesError
 from c100k_server.sockets import BACKLOG
 from c100k_server.statistics import CLOSED, LIMITS, OPENED, PAUSED
 from c100k_server.subscriptions import Event, Listener
+from c100k_server.task_store import Owner
 
 # How long a peer that has been sent everything may take to close its side.
 CLOSE_WAIT_S = 1.0
@@ -195,6 +196,10 @@ class Connection(asyncio.Protocol):
     @property
     def standing(self) -> Connection:
         return self
+
+    @property
+    def client(self) -> Owner:
+        return Owner("address", address_of(self._transport))
 
     def tell(self, event: Event) -> bool:
         return self.send(event.line)

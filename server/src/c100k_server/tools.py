@@ -49,14 +49,13 @@ def _no_values(_: object) -> tuple[()]:
     return ()
 
 
-async def call_tool(request: Request, tool: Tool, arguments: msgspec.Raw) -> bytes:
+async def call_tool(request: Request, tool: Tool, arguments: dict[str, Any]) -> bytes:
     """Any other tool. Its errors are results, so that the model behind the client reads them."""
-    decoded = tool.signature.decode(arguments)
     try:
         if tool.inline and not tool.signature.is_async:
-            value = tool.function(**decoded, **request.context_argument(tool.signature))
+            value = tool.function(**arguments, **request.context_argument(tool.signature))
         else:
-            value = await request.call(tool.signature, tool.function, decoded)
+            value = await request.call(tool.signature, tool.function, arguments)
         return encode_result(tool, value)
     except RequestError as error:
         if error.code == MISSING_CLIENT_CAPABILITY and request.session is not None:

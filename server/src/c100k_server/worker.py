@@ -58,7 +58,8 @@ async def serve(config: WorkerConfig, report: int) -> None:
     figures = StatisticsBoard.open(config.statistics_fd).row(config.index)
     try:
         app = ECHO if config.app is None else load_app(config.app)
-        service = Service(app, figures, bytes.fromhex(os.environ.pop(STATE_KEY_VARIABLE)), loop)
+        state_key = bytes.fromhex(os.environ.pop(STATE_KEY_VARIABLE))
+        service = Service(app, figures, state_key, loop, config.index, len(config.outbox_fds))
         async with AsyncExitStack() as stack:
             if app.lifespan is not None:
                 service.lifespan = await stack.enter_async_context(app.lifespan())
@@ -67,7 +68,8 @@ async def serve(config: WorkerConfig, report: int) -> None:
             peers = Peers(config.index, config.inbox_fd, config.outbox_fds, service.subscriptions, http)
             peers.start()
             publishers = [service.publish, *(each.publish for each in listeners)]
-            vitals = Vitals(figures, on_beat=[peers.flush, *publishers, *(each.check_deadlines for each in listeners)])
+            deadlines = [service.tasks.expire, *(each.check_deadlines for each in listeners)]
+            vitals = Vitals(figures, on_beat=[peers.flush, *publishers, *deadlines])
             vitals.start()
             tell(report, None)
             await stop.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import queue
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -24,6 +25,7 @@ import c100k_server
 
 DEADLINE_S = 10.0
 SOURCE = Path(c100k_server.__file__).parent.parent
+EXAMPLES = Path(__file__).parents[3] / "server/examples"
 
 
 class Client:
@@ -66,6 +68,60 @@ class Client:
 
     def echo(self, text: str, request_id: object = 1) -> Any:
         return self.request("tools/call", {"name": "echo", "arguments": {"text": text}}, request_id)
+
+
+class HttpClient:
+    """A connection over HTTP that is kept, and the session that was opened with it."""
+
+    BOTH: ClassVar = "application/json, text/event-stream"
+    META: ClassVar[dict[str, Any]] = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.connection = http.client.HTTPConnection(*address, timeout=10)
+        self.session: dict[str, str] = {}
+
+    def ask(self, method: str, body: Any = None, **headers: str | None) -> tuple[int, Any]:
+        """The status, and the body: an object, or the list of the data of its events. None drops a header."""
+        usual = {"Accept": self.BOTH, "Content-Type": "application/json", **self.session}
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {name: value for name, value in {**usual, **given}.items() if value is not None}
+        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        path = sent.pop("path", "/mcp")
+        self.connection.request(method, path, content, sent)
+        response = self.connection.getresponse()
+        received = response.read()
+        if "Mcp-Session-Id" in response.headers:
+            self.session = {"Mcp-Session-Id": response.headers["Mcp-Session-Id"]}
+        if response.headers.get("Content-Type") == "text/event-stream":
+            data = [line[6:] for line in received.decode().split("\n") if line.startswith("data: ")]
+            return response.status, [json.loads(each) for each in data if each]
+        return response.status, json.loads(received) if received else None
+
+    def call(self, method: str, params: Any, **headers: str | None) -> tuple[int, Any]:
+        return self.ask("POST", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, **headers)
+
+    def initialize(self, **capabilities: Any) -> Any:
+        params = {"protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": {"name": "test"}}
+        status, answer = self.call("initialize", params)
+        assert status == 200
+        assert self.ask("POST", {"jsonrpc": "2.0", "method": "notifications/initialized"}) == (202, None)
+        return answer["result"]
+
+    def stateless(self, method: str, params: dict[str, Any], name: str | None = None, **headers: Any) -> Any:
+        meta = {**self.META, **headers.pop("meta", {})}
+        routing = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": method, "Mcp_Name": name}
+        return self.call(method, {**params, "_meta": meta}, **{**routing, **headers})
+
+    def open(self, method: str, body: Any = None, **headers: str) -> http.client.HTTPResponse:
+        """An answer that is still to be read."""
+        content = None if body is None else json.dumps(body).encode()
+        sent = {"Accept": self.BOTH, "Content-Type": "application/json", **self.session}
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.connection.request(method, "/mcp", content, {**sent, **given})
+        return self.connection.getresponse()
 
 
 class Server:
@@ -167,6 +223,27 @@ def start_server() -> Iterator[Callable[..., Server]]:
     yield start
     for server in servers:
         server.clean_up()
+
+
+@pytest.fixture
+def serve(start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Serve an app, an example unless a directory is given; the server, and a function that connects to it."""
+    clients: list[HttpClient] = []
+
+    def start(app: str, *options: str, directory: Path = EXAMPLES) -> tuple[Server, Callable[[], HttpClient]]:
+        monkeypatch.chdir(directory)
+        app = app if ":" in app else f"{app}:app"
+        server = start_server(app, "--http", "127.0.0.1:0", *options)
+
+        def connect() -> HttpClient:
+            clients.append(HttpClient(server.http))
+            return clients[-1]
+
+        return server, connect
+
+    yield start
+    for client in clients:
+        client.connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import signal
 import socket
@@ -10,71 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[3]
-BOTH = "application/json, text/event-stream"
-META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
-
-
-class HttpClient:
-    """A connection that is kept, and the session that was opened with it."""
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.connection = http.client.HTTPConnection(*address, timeout=10)
-        self.session: dict[str, str] = {}
-
-    def ask(self, method: str, body: Any = None, **headers: str | None) -> tuple[int, Any]:
-        """The status, and the body: an object, or the list of the data of its events. None drops a header."""
-        usual = {"Accept": BOTH, "Content-Type": "application/json", **self.session}
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        sent = {name: value for name, value in {**usual, **given}.items() if value is not None}
-        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        path = sent.pop("path", "/mcp")
-        self.connection.request(method, path, content, sent)
-        response = self.connection.getresponse()
-        received = response.read()
-        if "Mcp-Session-Id" in response.headers:
-            self.session = {"Mcp-Session-Id": response.headers["Mcp-Session-Id"]}
-        if response.headers.get("Content-Type") == "text/event-stream":
-            data = [line[6:] for line in received.decode().split("\n") if line.startswith("data: ")]
-            return response.status, [json.loads(each) for each in data if each]
-        return response.status, json.loads(received) if received else None
-
-    def call(self, method: str, params: Any, **headers: str | None) -> tuple[int, Any]:
-        return self.ask("POST", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, **headers)
-
-    def initialize(self, **capabilities: Any) -> Any:
-        params = {"protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": {"name": "test"}}
-        status, answer = self.call("initialize", params)
-        assert status == 200
-        assert self.ask("POST", {"jsonrpc": "2.0", "method": "notifications/initialized"}) == (202, None)
-        return answer["result"]
-
-    def stateless(self, method: str, params: dict[str, Any], name: str | None = None, **headers: Any) -> Any:
-        meta = {**META, **headers.pop("meta", {})}
-        routing = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": method, "Mcp_Name": name}
-        return self.call(method, {**params, "_meta": meta}, **{**routing, **headers})
-
-
-@pytest.fixture
-def serve(start_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Serve an example; a function that connects to it."""
-    monkeypatch.chdir(ROOT / "server/examples")
-
-    clients: list[HttpClient] = []
-
-    def start(app: str, *options: str) -> Any:
-        server = start_server(f"{app}:app", "--http", "127.0.0.1:0", *options)
-
-        def connect() -> HttpClient:
-            clients.append(HttpClient(server.http))
-            return clients[-1]
-
-        return server, connect
-
-    yield start
-    for client in clients:
-        client.connection.close()
 
 
 def test_weather(serve: Any) -> None:
@@ -251,11 +185,12 @@ def test_connections_of_one_address(serve: Any) -> None:
 
 
 def test_requests_ahead_are_answered_in_order(serve: Any) -> None:
-    server, _ = serve("booking", "--workers", "1")
+    server, connect = serve("booking", "--workers", "1")
+    client = connect()
     request = b'{"jsonrpc":"2.0","id":%d,"method":"tools/list","params":{"_meta":%b}}'
     stream = b""
     for number in range(20):
-        body = request % (number, json.dumps(META).encode())
+        body = request % (number, json.dumps(client.META).encode())
         stream += b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         stream += b"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/list\r\n"
         stream += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -268,21 +203,14 @@ def test_requests_ahead_are_answered_in_order(serve: Any) -> None:
     assert positions == sorted(positions)
 
 
-def open_stream(client: HttpClient, method: str, body: Any = None, **headers: str) -> http.client.HTTPResponse:
-    content = None if body is None else json.dumps(body).encode()
-    sent = {"Accept": BOTH, "Content-Type": "application/json", **client.session}
-    client.connection.request(method, "/mcp", content, {**sent, **{k.replace("_", "-"): v for k, v in headers.items()}})
-    return client.connection.getresponse()
-
-
 def test_drain_ends_streams(serve: Any) -> None:
     server, connect = serve("notes", "--workers", "1")
     client = connect()
     client.initialize()
-    standing = open_stream(client, "GET")
-    listen = {"notifications": {"resourceSubscriptions": ["notes://x"]}, "_meta": META}
+    standing = client.open("GET")
+    listen = {"notifications": {"resourceSubscriptions": ["notes://x"]}, "_meta": client.META}
     body = {"jsonrpc": "2.0", "id": 7, "method": "subscriptions/listen", "params": listen}
-    stream = open_stream(connect(), "POST", body, MCP_Protocol_Version="2026-07-28", Mcp_Method="subscriptions/listen")
+    stream = connect().open("POST", body, MCP_Protocol_Version="2026-07-28", Mcp_Method="subscriptions/listen")
     server.process.send_signal(signal.SIGTERM)
     events = [json.loads(line[6:]) for line in stream.read().decode().split("\n") if line.startswith("data: ")]
     assert events[0]["method"] == "notifications/subscriptions/acknowledged"
@@ -303,7 +231,7 @@ def test_client_that_does_not_read_its_events_is_cut_off(serve: Any) -> None:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
         slow.connect(server.http)
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
-        head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: {BOTH}\r\n"
+        head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: {client.BOTH}\r\n"
         head += f"Mcp-Session-Id: {client.session['Mcp-Session-Id']}\r\nContent-Length: {len(body)}\r\n\r\n"
         slow.sendall(head.encode() + body)
         server.wait_closed("slow_reader")

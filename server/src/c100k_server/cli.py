@@ -12,7 +12,15 @@ from typing import NoReturn
 
 import uvloop
 
-from c100k_server.config import DEFAULT_MAX_LINE_BYTES, Address, ConnectionLimits, HttpConfig, ServeConfig, StdioConfig
+from c100k_server.config import (
+    DEFAULT_MAX_LINE_BYTES,
+    Address,
+    ConnectionLimits,
+    HttpConfig,
+    KeepAlive,
+    ServeConfig,
+    StdioConfig,
+)
 from c100k_server.errors import ServerError, UsageError
 from c100k_server.limits import DEFAULT_CONNECTIONS, available_memory_bytes, plan_workers, raise_file_limit
 from c100k_server.loading import load_app
@@ -78,6 +86,10 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     option("--slow-reader-s", metavar="S", type=_seconds, default=10.0, help="how long a peer may leave them unread")
     option("--drain-s", metavar="S", type=_seconds, default=10.0, help="how long SIGTERM may take")
     option("--per-peer", metavar="N", type=_positive, help="connections of one address in one worker (no limit)")
+    option("--in-flight-max", metavar="N", type=_positive, default=4096, help="requests under way in one worker")
+    option("--keepalive-idle-s", metavar="S", type=_positive, default=120, help="silence until a peer is probed")
+    option("--keepalive-interval-s", metavar="S", type=_positive, default=15, help="between probes")
+    option("--keepalive-probes", metavar="N", type=_positive, default=4, help="unanswered until it is given up")
     option("--http-hosts", metavar="A,B", type=_names, default="", help="names in Host that are allowed")
     option("--http-origins", metavar="A,B", type=_names, default="", help="Origins that are allowed")
     option("--token-file", metavar="FILE", help="bearer tokens, one a line, one of which HTTP clients must show")
@@ -104,6 +116,8 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
             write_buffer_bytes=parsed.write_buffer_bytes,
             slow_reader_s=parsed.slow_reader_s,
             per_peer_max=parsed.per_peer or 0,
+            in_flight_max=parsed.in_flight_max,
+            keepalive=KeepAlive(parsed.keepalive_idle_s, parsed.keepalive_interval_s, parsed.keepalive_probes),
         ),
         http_config=HttpConfig(
             hosts=parsed.http_hosts,

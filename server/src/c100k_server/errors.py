@@ -7,6 +7,8 @@ class ServerError(Exception):
     """Ends the command with its sentence on stderr and `exit_code`."""
 
     exit_code = 1
+    # Whether trying again cannot help.
+    is_final = False
 
 
 class UsageError(ServerError):
@@ -68,7 +70,9 @@ class StateKeyError(ServerError):
 
 
 class AppLoadError(ServerError):
-    """An app cannot be found."""
+    """An app, or another object that a command line names, cannot be found."""
+
+    is_final = True
 
     def __init__(self, *, app: str, reason: str) -> None:
         self.app = app

@@ -238,6 +238,8 @@ class HttpConnection(asyncio.Protocol):
         headers += self.extra_headers
         if not self.keep_alive or self._listener.draining:
             headers += b"Connection: close\r\n"
+        if status == 503:
+            headers += b"Retry-After: 5\r\n"
         if status == 200:
             self._write(_JSON_HEAD % (len(body), headers) + body)
         elif body:

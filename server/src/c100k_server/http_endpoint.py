@@ -17,6 +17,7 @@ from c100k_server.config import ConnectionLimits, HttpConfig
 from c100k_server.http_connection import HttpConnection, HttpRequest
 from c100k_server.http_stream import HttpSession, HttpSessions, SessionStream, StatelessStream
 from c100k_server.jsonrpc import (
+    BUSY,
     HEADER_MISMATCH,
     INVALID_REQUEST,
     PARSE_ERROR,
@@ -149,7 +150,7 @@ class HttpListener(Listening):
         session = None if self.draining else self.sessions.open()
         if session is None:
             self.figures[LIMITS["sessions"]] += not self.draining
-            self._refuse(connection, 503, "there is no room for another session", b"Retry-After: 5\r\n")
+            self._refuse(connection, 503, "there is no room for another session")
             return
         assert session.session.id is not None
         connection.extra_headers = b"Mcp-Session-Id: %b\r\n" % session.session.id.encode()
@@ -329,9 +330,13 @@ def accepts(headers: dict[str, str], *wanted: str) -> bool:
 
 def failure_of(answer: bytes) -> int:
     """The code of an answer that a session gave at once, as far as HTTP cares."""
-    if b'"error":{"code":-32700' in answer[:80]:
-        return PARSE_ERROR
-    return INVALID_REQUEST if b'"id":null,"error"' in answer[:80] else 0
+    head = answer[:80]
+    if b'"error":{"code":' not in head:
+        return 0
+    for code in (PARSE_ERROR, BUSY):
+        if b'"error":{"code":%d' % code in head:
+            return code
+    return INVALID_REQUEST if b'"id":null,"error"' in head else 0
 
 
 def _without_port(host: str) -> str:

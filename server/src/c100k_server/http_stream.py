@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from c100k_server.jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
+from c100k_server.jsonrpc import BUSY, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
 from c100k_server.outlet import Outlet
 from c100k_server.service import Service
 from c100k_server.session import Session
@@ -27,7 +27,8 @@ RETRY_MS = 500
 # The revisions whose clients understand an event without data, which gives them an id to come back with.
 _PRIMED = ("2025-11-25",)
 
-_STATELESS_STATUS = {METHOD_NOT_FOUND: 404}
+_STATELESS_STATUS = {METHOD_NOT_FOUND: 404, BUSY: 503}
+_SESSION_STATUS = {PARSE_ERROR: 400, INVALID_REQUEST: 400, BUSY: 503}
 
 
 class Wire(Protocol):
@@ -157,7 +158,7 @@ class SessionStream:
         self.finished = True
         if wire is not None and not wire.streaming:
             self.detach()
-            wire.respond(400 if error_code in (PARSE_ERROR, INVALID_REQUEST) else 200, line)
+            wire.respond(_SESSION_STATUS.get(error_code, 200), line)
         elif self.send(line):
             self._owner.forget_finished()
             self._end()

@@ -17,6 +17,7 @@ from c100k_server.context import Ask, Context
 from c100k_server.errors import ToolError
 from c100k_server.events import emit
 from c100k_server.jsonrpc import (
+    BUSY,
     INTERNAL_ERROR,
     INVALID_PARAMS,
     MISSING_CLIENT_CAPABILITY,
@@ -115,6 +116,9 @@ class Request:
             return self._failure(error)
         if isinstance(result, bytes):
             return self._success(result)
+        if self.service.figures[IN_FLIGHT] >= self.service.in_flight_max:
+            result.close()
+            return self.refuse(BUSY, f"{self.service.in_flight_max} requests are under way here; try again later")
         self.service.figures[IN_FLIGHT] += 1
         task = asyncio.ensure_future(self._wait(result))
         task.add_done_callback(partial(self._ended, result))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +33,7 @@ class Service:
         "discovery",
         "figures",
         "has_tasks",
+        "in_flight_max",
         "in_threads",
         "inline",
         "latency",
@@ -60,6 +62,7 @@ class Service:
         self.figures = figures
         self.state_key = state_key
         self.lifespan: Any = None
+        self.in_flight_max = sys.maxsize
         self.loop = loop
         self.thread_id = threading.get_ident()
         self.latency = Latency(figures)

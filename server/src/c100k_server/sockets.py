@@ -7,16 +7,11 @@ import errno
 import os
 import socket
 
-from c100k_server.config import Address
+from c100k_server.config import Address, KeepAlive
 from c100k_server.errors import BindError
 
 # The kernel clamps it to net.core.somaxconn.
 BACKLOG = 65535
-
-# A peer that vanished without a FIN is found after 2 minutes of silence and one more of unanswered probes.
-KEEPALIVE_IDLE_S = 120
-KEEPALIVE_INTERVAL_S = 15
-KEEPALIVE_PROBES = 4
 
 
 def reserve(address: Address, *, option: str) -> tuple[socket.socket, Address]:
@@ -38,14 +33,15 @@ def reserve(address: Address, *, option: str) -> tuple[socket.socket, Address]:
         raise BindError(address=str(address), option=option, reason=error.strerror or str(error)) from None
 
 
-def shared_listener(address: Address) -> socket.socket:
+def shared_listener(address: Address, keepalive: KeepAlive) -> socket.socket:
     """This process's own socket on a reserved address; accepted sockets inherit its options. Raises `OSError`."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = _bound(family, address, share=True)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keepalive.idle_s)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, keepalive.interval_s)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, keepalive.probes)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, keepalive.user_timeout_ms)
     return listener
 
 

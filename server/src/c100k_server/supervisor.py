@@ -11,7 +11,7 @@ from pathlib import Path
 
 from c100k_server import admin, metrics, sockets
 from c100k_server.config import Address, ServeConfig
-from c100k_server.errors import StateKeyError, WorkerStartError
+from c100k_server.errors import ServerError, StateKeyError, WorkerStartError
 from c100k_server.events import emit
 from c100k_server.limits import WorkerPlan
 from c100k_server.peers import make_mailboxes
@@ -31,7 +31,7 @@ STATE_KEY_MIN_BYTES = 32
 
 
 class Supervisor:
-    """One server. `run` returns after a drain; it raises `BindError` or `WorkerStartError` when it cannot serve."""
+    """One server. `run` returns after a drain; it raises `ServerError` when it cannot serve."""
 
     def __init__(self, config: ServeConfig, plan: WorkerPlan) -> None:
         self._config = config
@@ -81,7 +81,7 @@ class Supervisor:
                     tasks.create_task(self._keep_alive(worker))
         except ExceptionGroup as group:
             # Several may have failed alike; one sentence is what the user needs. An `except*` would wrap it again.
-            failures, others = group.split(WorkerStartError)
+            failures, others = group.split(ServerError)
             if failures is None or others is not None:
                 raise
             raise failures.exceptions[0] from None
@@ -106,6 +106,8 @@ class Supervisor:
             if served:
                 never_served = 0
             else:
+                if worker.problem_is_final and not self._announced:
+                    raise ServerError(worker.problem)
                 never_served += 1
                 if never_served >= START_ATTEMPTS and not self._draining.is_set():
                     raise WorkerStartError(worker=worker.index, attempts=never_served, reason=worker.problem)

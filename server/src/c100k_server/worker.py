@@ -1,6 +1,6 @@
 """One worker process. `python -m c100k_server.worker CONFIG` is started by the supervisor, never by hand.
 
-It says on its standard output, once and as JSON, that it serves (`null`) or why it cannot (a sentence).
+It says on its standard output, once and as JSON, that it serves or why it cannot: a `WorkerReport`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack
 import msgspec
 import uvloop
 
-from c100k_server.config import STATE_KEY_VARIABLE, WorkerConfig
+from c100k_server.config import STATE_KEY_VARIABLE, WorkerConfig, WorkerReport
 from c100k_server.errors import BindError, ServerError
 from c100k_server.http_endpoint import HttpListener
 from c100k_server.listening import Listening
@@ -60,6 +60,7 @@ async def serve(config: WorkerConfig, report: int) -> None:
         app = ECHO if config.app is None else load_app(config.app)
         state_key = bytes.fromhex(os.environ.pop(STATE_KEY_VARIABLE))
         service = Service(app, figures, state_key, loop, config.index, len(config.outbox_fds))
+        service.in_flight_max = config.limits.in_flight_max
         async with AsyncExitStack() as stack:
             if app.lifespan is not None:
                 service.lifespan = await stack.enter_async_context(app.lifespan())
@@ -71,14 +72,14 @@ async def serve(config: WorkerConfig, report: int) -> None:
             deadlines = [service.tasks.expire, *(each.check_deadlines for each in listeners)]
             vitals = Vitals(figures, on_beat=[peers.flush, *publishers, *deadlines])
             vitals.start()
-            tell(report, None)
+            tell(report, WorkerReport())
             await stop.wait()
             await asyncio.gather(*(each.drain(config.drain_s) for each in listeners))
             service.close()
             for publish in (*publishers, vitals.publish):
                 publish()
     except (OSError, ServerError) as error:
-        tell(report, str(error))
+        tell(report, WorkerReport(str(error), is_final=isinstance(error, ServerError) and error.is_final))
         sys.exit(1)
 
 
@@ -90,7 +91,7 @@ async def listen(config: WorkerConfig, service: Service) -> list[Listening]:
         if config.tcp is not None:
             address = config.tcp
             tcp = TcpListener("tcp", service, config.limits, config.connections_max)
-            await tcp.start(shared_listener(config.tcp))
+            await tcp.start(shared_listener(config.tcp, config.limits.keepalive))
             listeners.append(tcp)
         if config.unix_fd is not None:
             unix = TcpListener("unix", service, config.limits, config.connections_max)
@@ -106,16 +107,16 @@ async def listen(config: WorkerConfig, service: Service) -> list[Listening]:
                 config.connections_max,
                 is_local=ipaddress.ip_address(address.host).is_loopback,
             )
-            await http.start(shared_listener(config.http))
+            await http.start(shared_listener(config.http, config.limits.keepalive))
             listeners.append(http)
     except OSError as error:
         raise BindError(address=str(address), option="worker", reason=error.strerror or str(error)) from None
     return listeners
 
 
-def tell(report: int, problem: str | None) -> None:
-    os.write(report, msgspec.json.encode(problem) + b"\n")
-    os.close(report)
+def tell(channel: int, report: WorkerReport) -> None:
+    os.write(channel, msgspec.json.encode(report) + b"\n")
+    os.close(channel)
 
 
 if __name__ == "__main__":

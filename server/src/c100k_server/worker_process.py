@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE, Process
 
 import msgspec
 
-from c100k_server.config import STATE_KEY_VARIABLE, Address, ServeConfig, WorkerConfig
+from c100k_server.config import STATE_KEY_VARIABLE, Address, ServeConfig, WorkerConfig, WorkerReport
 from c100k_server.metrics import WorkerFigures
 from c100k_server.statistics import BEAT_NS, CELLS, CLOSED, COUNTERS, StatisticsBoard, held
 
@@ -40,6 +40,7 @@ class WorkerProcess:
         self.index = index
         self.serving = False
         self.problem = ""
+        self.problem_is_final = False
         self._config = WorkerConfig(
             index=index,
             parent_pid=os.getpid(),
@@ -92,7 +93,8 @@ class WorkerProcess:
             process.kill()
             return False
         if report:
-            self.problem = msgspec.json.decode(report, type=str | None) or ""
+            said = msgspec.json.decode(report, type=WorkerReport)
+            self.problem, self.problem_is_final = said.problem, said.is_final
             self.serving = not self.problem
         return self.serving
 

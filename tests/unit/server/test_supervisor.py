@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -159,3 +160,12 @@ def test_worker_that_never_starts_is_given_up(run_command: Any, tmp_path: Path) 
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "c100k-server: worker 0 did not start in 5 attempts: it exited with 7"
     assert "Traceback" not in ended.stderr
+
+
+def test_app_that_cannot_be_imported_is_not_tried_again(run_command: Any) -> None:
+    ended = run_command("serve", "nowhere:app", "--tcp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1")
+    assert ended.returncode == 1
+    *events, sentence = ended.stderr.splitlines()
+    assert [json.loads(event)["event"] for event in events] == ["worker_died"]
+    expected = "c100k-server: cannot load the app nowhere:app: ModuleNotFoundError: No module named 'nowhere'"
+    assert sentence == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from c100k_server.app import App
+from c100k_server.authentication import Caller
 from c100k_server.content import (
     Audio,
     BlobResource,
@@ -24,6 +25,7 @@ __all__ = [
     "App",
     "Audio",
     "BlobResource",
+    "Caller",
     "Context",
     "Elicited",
     "Embedded",

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import msgspec
 
+from c100k_server.authentication import Verify
 from c100k_server.json_schema import output_schema
 from c100k_server.param_headers import ParamHeader, read_param_headers
 from c100k_server.signature import Signature, read_signature
@@ -65,6 +66,7 @@ class App:
     `lifespan` is an async context manager entered once in each worker process; contexts carry what it yields as
     `ctx.lifespan`. With `list_changed` clients are told that lists may change; call `changed` when they do. A task and
     its result are forgotten `task_ttl_s` after it began, or earlier if its client said so.
+    `verify` says whose a bearer token is, as `@app.verify` does.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class App:
         page_size: int = 100,
         list_ttl_ms: int = 60_000,
         task_ttl_s: float = 3600.0,
+        verify: Verify | None = None,
     ) -> None:
         self.information = _present(name=name, version=version, title=title)
         self.instructions = instructions
@@ -87,6 +90,7 @@ class App:
         self.page_size = page_size
         self.list_ttl_ms = list_ttl_ms
         self.task_ttl_s = task_ttl_s
+        self.verifier = verify
         self.tools: dict[str, Tool] = {}
         self.resources: dict[str, Resource] = {}
         self.templates: dict[str, Resource] = {}
@@ -236,6 +240,16 @@ class App:
             return function
 
         return add
+
+    def verify(self, function: Function) -> Function:
+        """Make a function say whose a bearer token is, which clients then must show over HTTP and WebSocket.
+
+        It is given the token, and a `Caller` if it takes two parameters, and returns a name or claims, which are
+        `ctx.principal`, or None to refuse. If it is not async it runs in a thread. It is asked once per
+        `--auth-cache-s` for a token; raising means that nobody can say now, and the client is told to try again.
+        """
+        self.verifier = function
+        return function
 
     def changed(self, kind: Kind) -> None:
         """Tell the clients that a list is no longer what it was. Adding with a decorator does so by itself."""

@@ -93,6 +93,8 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     option("--http-hosts", metavar="A,B", type=_names, default="", help="names in Host that are allowed")
     option("--http-origins", metavar="A,B", type=_names, default="", help="Origins that are allowed")
     option("--token-file", metavar="FILE", help="bearer tokens, one a line, one of which HTTP clients must show")
+    option("--auth", metavar="MODULE:FUNCTION", help="says whose a bearer token is; without it, the app's own, if any")
+    option("--auth-cache-s", metavar="S", type=_seconds, default=30.0, help="how long it is not asked again")
     option("--state-key-file", metavar="FILE", help="key of requestState, which the nodes of a cluster share")
     option("--http-handshake-s", metavar="S", type=_seconds, default=30.0, help="until a connection's first byte")
     option("--http-request-s", metavar="S", type=_seconds, default=30.0, help="until a request has arrived")
@@ -101,6 +103,8 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     parsed = parser.parse_args(arguments)
     if parsed.command == "stdio":
         return StdioConfig(app=parsed.app)
+    if parsed.token_file is not None and parsed.auth is not None:
+        raise UsageError("--token-file and --auth exclude each other")
     if parsed.tcp is None and parsed.http is None and parsed.unix is None:
         parsed.tcp = Address("127.0.0.1", 7000)
     return ServeConfig(
@@ -123,6 +127,8 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
             hosts=parsed.http_hosts,
             origins=parsed.http_origins,
             token_file=parsed.token_file,
+            auth=parsed.auth,
+            auth_cache_s=parsed.auth_cache_s,
             handshake_s=parsed.http_handshake_s,
             request_s=parsed.http_request_s,
             session_idle_s=parsed.session_idle_s,

@@ -66,13 +66,16 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
 
 
 class HttpConfig(msgspec.Struct, frozen=True):
-    """How HTTP is served. The `token_file` has a bearer token a line, one of which
-    a client must show; `hosts` and `origins` are allowed beside those of
-    this host itself. A connection may take `handshake_s` for its first byte, a request `request_s` to arrive."""
+    """How HTTP is served. The `token_file` has a bearer token a line, one of which a client must show, or `auth` names
+    a function that says whose a token is, which is remembered for `auth_cache_s`; `hosts` and `origins` are allowed
+    beside those of this host itself. A connection may take `handshake_s` for its first byte, a request `request_s` to
+    arrive."""
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     token_file: str | None = None
+    auth: str | None = None
+    auth_cache_s: float = 30.0
     max_header_bytes: int = 16 * 1024
     handshake_s: float = 30.0
     request_s: float = 30.0

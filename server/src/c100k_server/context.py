@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
+from c100k_server.authentication import Principal
 from c100k_server.json_schema import object_schema
 
 if TYPE_CHECKING:
@@ -72,6 +73,12 @@ class Context:
     def session_id(self) -> str | None:
         """None where there are no sessions: in 2026-07-28, and on a connection that is a session by itself."""
         return self._request.session_id
+
+    @property
+    def principal(self) -> Principal | None:
+        """Whose bearer token the client has shown: what the app's `verify` returned for it; with `--token-file` a name
+        made of a digest of the token. None where no token is asked for."""
+        return self._request.outlet.principal
 
     @property
     def lifespan(self) -> Any:

@@ -69,6 +69,17 @@ class StateKeyError(ServerError):
         super().__init__(f"cannot use the key in {path} (--state-key-file): {reason}")
 
 
+class TokenFileError(ServerError):
+    """The file of tokens cannot be read."""
+
+    is_final = True
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"cannot read the tokens in {path} (--token-file): {reason}")
+
+
 class AppLoadError(ServerError):
     """An app, or another object that a command line names, cannot be found."""
 
@@ -77,7 +88,7 @@ class AppLoadError(ServerError):
     def __init__(self, *, app: str, reason: str) -> None:
         self.app = app
         self.reason = reason
-        super().__init__(f"cannot load the app {app}: {reason}")
+        super().__init__(f"cannot load {app}: {reason}")
 
 
 class WorkerStartError(ServerError):

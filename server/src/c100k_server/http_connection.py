@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
+from c100k_server.authentication import Principal
 from c100k_server.listening import address_of
 from c100k_server.statistics import CLOSED, HTTP_REFUSED, LIMITS, OPENED, PAUSED
 
@@ -37,9 +38,10 @@ _OTHER_HEAD = b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Leng
 
 
 class HttpRequest:
-    """One request, whole. Header names are in lower case; `repeated` are those that came more than once."""
+    """One request, whole, and the principal that it has shown to be from. Header names are in lower case; `repeated`
+    are those that came more than once."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "path", "repeated")
+    __slots__ = ("body", "headers", "keep_alive", "method", "path", "principal", "repeated")
 
     def __init__(self) -> None:
         self.method = ""
@@ -48,6 +50,7 @@ class HttpRequest:
         self.repeated: set[str] = set()
         self.body = b""
         self.keep_alive = True
+        self.principal: Principal | None = None
 
 
 class Detachable(Protocol):
@@ -232,6 +235,12 @@ class HttpConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     # What the endpoint and streams call.
+
+    @property
+    def peer(self) -> str:
+        """The client's address, empty where it has none."""
+        name = self._transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else ""
 
     def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
         """Answer in one piece, which ends the exchange."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import socket
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
+from c100k_server.authentication import Authenticator, Principal, TokenFile, identity_of
 from c100k_server.config import ConnectionLimits, HttpConfig
 from c100k_server.http_connection import HttpConnection, HttpRequest
+from c100k_server.http_front import HttpFront
 from c100k_server.http_stream import HttpSession, HttpSessions, SessionStream, StatelessStream
 from c100k_server.jsonrpc import (
     BUSY,
@@ -27,15 +27,12 @@ from c100k_server.jsonrpc import (
     error_line,
     readable_id,
 )
-from c100k_server.listening import Listening
 from c100k_server.service import Service
 from c100k_server.session import LATER, UnreadableMessagesError
 from c100k_server.sockets import BACKLOG
 from c100k_server.stateless import ListenStream, is_stateless, start, wanted_task
 from c100k_server.statistics import (
     ERRORS,
-    HTTP_REFUSED,
-    HTTP_REQUESTS,
     LIMITS,
     RECEIVED,
     SENT,
@@ -44,7 +41,6 @@ from c100k_server.statistics import (
 )
 from c100k_server.versions import SESSION_VERSIONS
 
-LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 # Between comments on a stream that is silent: less than proxies commonly wait, 30 s and more.
 COMMENT_S = 20.0
 EXPIRE_S = 5.0
@@ -54,7 +50,7 @@ BATCH = 250
 _ONCE = ("mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id")
 
 
-class HttpListener(Listening):
+class HttpListener(HttpFront):
     """Accepts HTTP connections and serves their requests. `check_deadlines` must be called a few times per second."""
 
     def __init__(
@@ -64,16 +60,13 @@ class HttpListener(Listening):
         limits: ConnectionLimits,
         http: HttpConfig,
         connections_max: int,
+        authenticator: Authenticator | TokenFile | None,
         *,
         is_local: bool,
     ) -> None:
-        super().__init__("http", service.figures, limits, connections_max)
-        self.service = service
-        self.http = http
+        super().__init__("http", service, limits, http, connections_max, authenticator, is_local=is_local)
         self.active: set[HttpConnection] = set()
         self.sessions = HttpSessions(service, worker, http.sessions_max, partial(self.figures.__setitem__, SESSIONS))
-        self._is_local = is_local
-        self._tokens = read_tokens(http.token_file) if http.token_file is not None else None
         self._timers: list[asyncio.Task[None]] = []
         # Set where another worker may have a session that this one has not.
         self.hand_over: Callable[[str, HttpConnection, HttpRequest], bool] | None = None
@@ -82,21 +75,13 @@ class HttpListener(Listening):
         self._server = await self._loop.create_server(lambda: HttpConnection(self), sock=listener, backlog=BACKLOG)
         self._timers = [self._loop.create_task(self._comment()), self._loop.create_task(self._expire())]
 
-    def serve(self, connection: HttpConnection, request: HttpRequest) -> None:
-        """Answer a request, at once or later."""
-        self.figures[HTTP_REQUESTS] += 1
-        if request.path != b"/mcp":
-            self._refuse(connection, 404, "the endpoint is /mcp")
-        elif not self._is_trusted(request):
-            self._refuse(connection, 403, "this Host or Origin is not allowed here")
-        elif self._tokens is not None and not self._is_authorized(request):
-            self._refuse(connection, 401, "a bearer token is needed", b"WWW-Authenticate: Bearer\r\n")
-        elif request.method == "POST":
+    def route(self, connection: HttpConnection, request: HttpRequest) -> None:
+        if request.method == "POST":
             self._post(connection, request)
         elif request.method not in ("GET", "DELETE"):
-            self._refuse(connection, 405, "use POST, GET or DELETE", b"Allow: POST, GET, DELETE\r\n")
+            self.refuse(connection, 405, "use POST, GET or DELETE", b"Allow: POST, GET, DELETE\r\n")
         elif request.headers.get("mcp-protocol-version", SESSION_VERSIONS[-1]) not in SESSION_VERSIONS:
-            self._refuse(connection, 405, "this protocol version has POST only", b"Allow: POST\r\n")
+            self.refuse(connection, 405, "this protocol version has POST only", b"Allow: POST\r\n")
         elif request.method == "GET":
             self._get(connection, request)
         else:
@@ -105,10 +90,6 @@ class HttpListener(Listening):
                 assert session.session.id is not None
                 self.sessions.close(session.session.id)
                 connection.respond(204)
-
-    def problem(self, reason: str) -> bytes:
-        """The body of a refusal."""
-        return error_line(None, INVALID_REQUEST, reason)
 
     async def drain(self, drain_s: float) -> None:
         for timer in self._timers:
@@ -123,10 +104,10 @@ class HttpListener(Listening):
     def _post(self, connection: HttpConnection, request: HttpRequest) -> None:
         headers = request.headers
         if not accepts(headers, "application/json", "text/event-stream"):
-            self._refuse(connection, 406, "Accept must list application/json and text/event-stream")
+            self.refuse(connection, 406, "Accept must list application/json and text/event-stream")
             return
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            self._refuse(connection, 415, "Content-Type must be application/json")
+            self.refuse(connection, 415, "Content-Type must be application/json")
             return
         version = headers.get("mcp-protocol-version")
         session_id = headers.get("mcp-session-id")
@@ -138,7 +119,7 @@ class HttpListener(Listening):
             if call.method != "initialize" and is_stateless(call):
                 self._serve_stateless(connection, request)
             elif call.method != "initialize":
-                self._refuse(connection, 400, "Mcp-Session-Id is missing; initialize first")
+                self.refuse(connection, 400, "Mcp-Session-Id is missing; initialize first")
             else:
                 self._initialize(connection, request)
         elif version is None or version in SESSION_VERSIONS:
@@ -147,10 +128,10 @@ class HttpListener(Listening):
             self._serve_stateless(connection, request)
 
     def _initialize(self, connection: HttpConnection, request: HttpRequest) -> None:
-        session = None if self.draining else self.sessions.open()
+        session = None if self.draining else self.sessions.open(request.principal)
         if session is None:
             self.figures[LIMITS["sessions"]] += not self.draining
-            self._refuse(connection, 503, "there is no room for another session")
+            self.refuse(connection, 503, "there is no room for another session")
             return
         assert session.session.id is not None
         connection.extra_headers = b"Mcp-Session-Id: %b\r\n" % session.session.id.encode()
@@ -164,7 +145,7 @@ class HttpListener(Listening):
             if call is not None and call.method == "initialize":
                 self._initialize(connection, request)
             elif call is not None:
-                self._refuse(connection, 400, "Mcp-Session-Id is missing; initialize first")
+                self.refuse(connection, 400, "Mcp-Session-Id is missing; initialize first")
             return
         session = self._session(connection, request)
         if session is not None:
@@ -198,8 +179,7 @@ class HttpListener(Listening):
             # A client cancels by closing; nothing else that it could notify of is defined.
             connection.respond(202)
             return
-        authorization = request.headers["authorization"] if self._tokens is not None else None
-        stream = StatelessStream(connection, authorization)
+        stream = StatelessStream(connection, request.principal)
         connection.carried = stream
         if request.repeated and not request.repeated.isdisjoint(_ONCE):
             self.figures[ERRORS] += 1
@@ -225,7 +205,7 @@ class HttpListener(Listening):
 
     def _get(self, connection: HttpConnection, request: HttpRequest) -> None:
         if not accepts(request.headers, "text/event-stream"):
-            self._refuse(connection, 406, "Accept must list text/event-stream")
+            self.refuse(connection, 406, "Accept must list text/event-stream")
             return
         session = self._session(connection, request)
         if session is None:
@@ -234,13 +214,13 @@ class HttpListener(Listening):
         if last_event_id:
             found = session.find_stream(last_event_id)
             if found is None:
-                self._refuse(connection, 400, "there is no stream with this Last-Event-ID")
+                self.refuse(connection, 400, "there is no stream with this Last-Event-ID")
                 return
             stream, after = found
         else:
             stream, after = session.standing_stream(), -1
         if stream.attached:
-            self._refuse(connection, 409, "this stream is open already")
+            self.refuse(connection, 409, "this stream is open already")
             return
         connection.carried = stream
         self.active.add(connection)
@@ -250,11 +230,15 @@ class HttpListener(Listening):
         """The session that a request belongs to, unless it has been refused."""
         session_id = request.headers.get("mcp-session-id")
         if session_id is None:
-            self._refuse(connection, 400, "Mcp-Session-Id is missing; initialize first")
+            self.refuse(connection, 400, "Mcp-Session-Id is missing; initialize first")
             return None
         session = self.sessions.find(session_id)
+        if session is not None and not _is_same(session.principal, request.principal):
+            # To others it does not exist, so that nobody learns of an id whether it is one.
+            self.refuse(connection, 404, "there is no such session; initialize again")
+            return None
         if session is None and not (self.hand_over and self.hand_over(session_id, connection, request)):
-            self._refuse(connection, 404, "there is no such session; initialize again")
+            self.refuse(connection, 404, "there is no such session; initialize again")
         return session
 
     def _call(self, connection: HttpConnection, request: HttpRequest, *, count: bool) -> Call | None:
@@ -277,32 +261,6 @@ class HttpListener(Listening):
         self.figures[SENT] += 1
         connection.respond(400, error_line(request_id, code, f"not a JSON-RPC 2.0 message: {error}"))
 
-    def _refuse(self, connection: HttpConnection, status: int, reason: str, headers: bytes = b"") -> None:
-        self.figures[HTTP_REFUSED[str(status)]] += 1
-        connection.respond(status, self.problem(reason), headers)
-
-    def _is_trusted(self, request: HttpRequest) -> bool:
-        """Against DNS rebinding: a page of another site can make a browser send here, but not lie about these."""
-        host = request.headers.get("host", "")
-        if (self._is_local or self.http.hosts) and not self._is_name_allowed(host, self.http.hosts):
-            return False
-        origin = request.headers.get("origin")
-        if origin is None or origin in self.http.origins:
-            return True
-        return self._is_local and _without_port(origin.partition("://")[2]) in LOCAL_NAMES
-
-    def _is_name_allowed(self, host: str, allowed: tuple[str, ...]) -> bool:
-        name = _without_port(host)
-        return name in allowed or host in allowed or (self._is_local and name in LOCAL_NAMES)
-
-    def _is_authorized(self, request: HttpRequest) -> bool:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        token = given.strip().encode()
-        assert self._tokens is not None
-        # All are compared, so that time tells nothing of which one was close.
-        matches = [hmac.compare_digest(token, each) for each in self._tokens]
-        return scheme.lower() == "bearer" and any(matches)
-
     async def _comment(self) -> None:
         while True:
             await asyncio.sleep(COMMENT_S)
@@ -315,11 +273,6 @@ class HttpListener(Listening):
         while True:
             await asyncio.sleep(EXPIRE_S)
             self.sessions.expire(self.http.session_idle_s)
-
-
-def read_tokens(path: str) -> list[bytes]:
-    """The tokens in a file, one a line. Raises `OSError`."""
-    return [line.strip() for line in Path(path).read_bytes().splitlines() if line.strip()]
 
 
 def accepts(headers: dict[str, str], *wanted: str) -> bool:
@@ -339,6 +292,5 @@ def failure_of(answer: bytes) -> int:
     return INVALID_REQUEST if b'"id":null,"error"' in head else 0
 
 
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name.lower() if colon and port.isdecimal() else host.lower()
+def _is_same(one: Principal | None, other: Principal | None) -> bool:
+    return one == other or identity_of(one) == identity_of(other)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from c100k_server.authentication import Principal, identity_of
 from c100k_server.jsonrpc import BUSY, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
 from c100k_server.outlet import Outlet
 from c100k_server.service import Service
@@ -47,14 +47,14 @@ class Wire(Protocol):
 class StatelessStream:
     """The answer to a request of 2026-07-28. When its connection ends, so does the work.
 
-    `authorization` is the header, where one was asked for.
+    `principal` is who the client has shown to be, where it was asked.
     """
 
-    __slots__ = ("_authorization", "_wire")
+    __slots__ = ("_wire", "principal")
 
-    def __init__(self, wire: Wire, authorization: str | None) -> None:
+    def __init__(self, wire: Wire, principal: Principal | None) -> None:
         self._wire: Wire | None = wire
-        self._authorization = authorization
+        self.principal = principal
 
     @property
     def standing(self) -> Outlet:
@@ -62,8 +62,8 @@ class StatelessStream:
 
     @property
     def client(self) -> Owner:
-        if self._authorization is not None:
-            return Owner("bearer", hashlib.sha256(self._authorization.encode()).hexdigest())
+        if self.principal is not None:
+            return Owner("bearer", identity_of(self.principal).hex())
         return Owner("address", self._wire.peer if self._wire is not None else "")
 
     def send(self, line: bytes) -> bool:
@@ -116,6 +116,10 @@ class SessionStream:
     @property
     def client(self) -> Owner:
         return self._owner.client
+
+    @property
+    def principal(self) -> Principal | None:
+        return self._owner.principal
 
     @property
     def last(self) -> int:
@@ -198,13 +202,15 @@ class SessionStream:
 
 
 class HttpSession:
-    """A session that HTTP requests refer to by its id. As an outlet it is the GET stream."""
+    """A session that HTTP requests refer to by its id; it belongs to the `principal` that opened it. As an outlet it is
+    the GET stream."""
 
-    __slots__ = ("_next", "figures", "session", "streams", "used_at")
+    __slots__ = ("_next", "figures", "principal", "session", "streams", "used_at")
 
-    def __init__(self, service: Service, session_id: str) -> None:
+    def __init__(self, service: Service, session_id: str, principal: Principal | None) -> None:
         self.figures = service.figures
         self.session = Session(service, session_id)
+        self.principal = principal
         self.streams: dict[int, SessionStream] = {}
         self.used_at = time.monotonic()
         self._next = 1
@@ -278,12 +284,12 @@ class HttpSessions:
         self._on_count = on_count
         service.subscriptions.audiences.append(lambda: list(self._by_id.values()))
 
-    def open(self) -> HttpSession | None:
+    def open(self, principal: Principal | None) -> HttpSession | None:
         """None when there are as many as there may be."""
         if len(self._by_id) >= self._maximum:
             return None
         session_id = new_id(self._worker)
-        session = self._by_id[session_id] = HttpSession(self._service, session_id)
+        session = self._by_id[session_id] = HttpSession(self._service, session_id, principal)
         self._on_count(len(self._by_id))
         return session
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from c100k_server.authentication import Principal
 from c100k_server.task_store import Owner
 
 
 class Outlet(Protocol):
     """Messages are encoded, and end with a newline. All of it is called on the event loop only."""
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who the client has shown to be, where the transport asks."""
 
     @property
     def standing(self) -> Outlet:

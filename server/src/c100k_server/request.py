@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
+from c100k_server.authentication import identity_of
 from c100k_server.context import Ask, Context
 from c100k_server.errors import ToolError
 from c100k_server.events import emit
@@ -118,6 +119,7 @@ class Request:
             return self._success(result)
         if self.service.figures[IN_FLIGHT] >= self.service.in_flight_max:
             result.close()
+            self.service.figures[LIMITS["in_flight"]] += 1
             return self.refuse(BUSY, f"{self.service.in_flight_max} requests are under way here; try again later")
         self.service.figures[IN_FLIGHT] += 1
         task = asyncio.ensure_future(self._wait(result))
@@ -147,7 +149,7 @@ class Request:
         """What the client brings along when it calls again. Raises `RequestError`."""
         if self.session is not None:
             return
-        self.binding = binding(*bound_to)
+        self.binding = binding(identity_of(self.outlet.principal).hex(), *bound_to)
         if state is not None:
             self.answers = unseal(self.service.state_key, self.binding, state)
         if responses is not None and not isinstance(responses, dict):

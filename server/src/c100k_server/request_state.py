@@ -1,7 +1,7 @@
 """`requestState` of 2026-07-28: what a server wants to know again when the client retries, kept by the client.
 
 Its integrity is protected by a key that all nodes of a cluster share, so that any of them can take the retry, and
-it is bound to one request and one client, and expires.
+it is bound to one request and to who made it, and expires.
 """
 
 from __future__ import annotations

@@ -26,6 +26,10 @@ class StdioOutlet:
         self._writer = writer
 
     @property
+    def principal(self) -> None:
+        """The client has started this process, and needs no token."""
+
+    @property
     def standing(self) -> StdioOutlet:
         return self
 

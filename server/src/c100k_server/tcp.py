@@ -194,6 +194,10 @@ class Connection(asyncio.Protocol):
                 self.finish_when_idle()
 
     @property
+    def principal(self) -> None:
+        """There is no place for a token."""
+
+    @property
     def standing(self) -> Connection:
         return self
 

@@ -17,11 +17,12 @@ from contextlib import AsyncExitStack
 import msgspec
 import uvloop
 
-from c100k_server.config import STATE_KEY_VARIABLE, WorkerConfig, WorkerReport
+from c100k_server.authentication import Authenticator, TokenFile
+from c100k_server.config import STATE_KEY_VARIABLE, HttpConfig, WorkerConfig, WorkerReport
 from c100k_server.errors import BindError, ServerError
 from c100k_server.http_endpoint import HttpListener
 from c100k_server.listening import Listening
-from c100k_server.loading import load_app
+from c100k_server.loading import load_app, load_function
 from c100k_server.peers import Peers
 from c100k_server.service import Service
 from c100k_server.sockets import shared_listener
@@ -84,7 +85,7 @@ async def serve(config: WorkerConfig, report: int) -> None:
 
 
 async def listen(config: WorkerConfig, service: Service) -> list[Listening]:
-    """Raises `BindError`."""
+    """Raises `ServerError`."""
     listeners: list[Listening] = []
     address = None
     try:
@@ -105,6 +106,7 @@ async def listen(config: WorkerConfig, service: Service) -> list[Listening]:
                 config.limits,
                 config.http_config,
                 config.connections_max,
+                authenticator_for(config.http_config, service),
                 is_local=ipaddress.ip_address(address.host).is_loopback,
             )
             await http.start(shared_listener(config.http, config.limits.keepalive))
@@ -112,6 +114,14 @@ async def listen(config: WorkerConfig, service: Service) -> list[Listening]:
     except OSError as error:
         raise BindError(address=str(address), option="worker", reason=error.strerror or str(error)) from None
     return listeners
+
+
+def authenticator_for(http: HttpConfig, service: Service) -> Authenticator | TokenFile | None:
+    """Who says whose a token is, if anyone does. Raises `AppLoadError` and `TokenFileError`."""
+    if http.token_file is not None:
+        return TokenFile(http.token_file)
+    verify = service.app.verifier if http.auth is None else load_function(http.auth)
+    return None if verify is None else Authenticator(verify, service.threads, http.auth_cache_s)
 
 
 def tell(channel: int, report: WorkerReport) -> None:

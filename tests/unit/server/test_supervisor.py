@@ -167,5 +167,5 @@ def test_app_that_cannot_be_imported_is_not_tried_again(run_command: Any) -> Non
     assert ended.returncode == 1
     *events, sentence = ended.stderr.splitlines()
     assert [json.loads(event)["event"] for event in events] == ["worker_died"]
-    expected = "c100k-server: cannot load the app nowhere:app: ModuleNotFoundError: No module named 'nowhere'"
+    expected = "c100k-server: cannot load nowhere:app: ModuleNotFoundError: No module named 'nowhere'"
     assert sentence == expected

@@ -20,6 +20,7 @@ from c100k_server.config import (
     KeepAlive,
     ServeConfig,
     StdioConfig,
+    TlsFiles,
 )
 from c100k_server.errors import ServerError, UsageError
 from c100k_server.limits import DEFAULT_CONNECTIONS, available_memory_bytes, plan_workers, raise_file_limit
@@ -90,6 +91,9 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     option("--keepalive-idle-s", metavar="S", type=_positive, default=120, help="silence until a peer is probed")
     option("--keepalive-interval-s", metavar="S", type=_positive, default=15, help="between probes")
     option("--keepalive-probes", metavar="N", type=_positive, default=4, help="unanswered until it is given up")
+    option("--tls-cert", metavar="FILE", help="certificate with its chain, PEM: TLS on --tcp, --http and --ws")
+    option("--tls-key", metavar="FILE", help="its key, PEM, without a passphrase")
+    option("--tls-handshake-s", metavar="S", type=_seconds, default=30.0, help="how long a TLS handshake may take")
     option("--http-hosts", metavar="A,B", type=_names, default="", help="names in Host that are allowed")
     option("--http-origins", metavar="A,B", type=_names, default="", help="Origins that are allowed")
     option("--token-file", metavar="FILE", help="bearer tokens, one a line, one of which HTTP clients must show")
@@ -105,6 +109,8 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
         return StdioConfig(app=parsed.app)
     if parsed.token_file is not None and parsed.auth is not None:
         raise UsageError("--token-file and --auth exclude each other")
+    if (parsed.tls_cert is None) != (parsed.tls_key is None):
+        raise UsageError("--tls-cert and --tls-key need each other")
     if parsed.tcp is None and parsed.http is None and parsed.unix is None:
         parsed.tcp = Address("127.0.0.1", 7000)
     return ServeConfig(
@@ -133,6 +139,7 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
             request_s=parsed.http_request_s,
             session_idle_s=parsed.session_idle_s,
         ),
+        tls=None if parsed.tls_cert is None else TlsFiles(parsed.tls_cert, parsed.tls_key, parsed.tls_handshake_s),
         state_key_file=parsed.state_key_file,
         drain_s=parsed.drain_s,
     )

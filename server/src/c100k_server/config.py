@@ -65,6 +65,14 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
     keepalive: KeepAlive = KeepAlive()
 
 
+class TlsFiles(msgspec.Struct, frozen=True):
+    """PEM files of a certificate with its chain, and of its key. A handshake may take `handshake_s`."""
+
+    certificate: str
+    key: str
+    handshake_s: float
+
+
 class HttpConfig(msgspec.Struct, frozen=True):
     """How HTTP is served. The `token_file` has a bearer token a line, one of which a client must show, or `auth` names
     a function that says whose a token is, which is remembered for `auth_cache_s`; `hosts` and `origins` are allowed
@@ -95,6 +103,7 @@ class ServeConfig(msgspec.Struct, frozen=True):
     connections: int | None
     limits: ConnectionLimits
     http_config: HttpConfig
+    tls: TlsFiles | None
     state_key_file: str | None
     drain_s: float
 
@@ -125,6 +134,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     connections_max: int
     limits: ConnectionLimits
     http_config: HttpConfig
+    tls: TlsFiles | None
     drain_s: float
 
 

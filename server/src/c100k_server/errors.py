@@ -60,6 +60,19 @@ class BindError(ServerError):
         super().__init__(f"cannot listen on {address} ({option}): {reason}")
 
 
+class TlsFilesError(ServerError):
+    """The certificate or its key cannot be used."""
+
+    exit_code = 2
+    is_final = True
+
+    def __init__(self, *, certificate: str, key: str, reason: str) -> None:
+        self.certificate = certificate
+        self.key = key
+        self.reason = reason
+        super().__init__(f"cannot use {certificate} (--tls-cert) with {key} (--tls-key): {reason}")
+
+
 class StateKeyError(ServerError):
     """The key file cannot be used."""
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
 from c100k_server.authentication import Principal
+from c100k_server.bridge import Bridge
 from c100k_server.listening import address_of
 from c100k_server.statistics import CLOSED, HTTP_REFUSED, LIMITS, OPENED, PAUSED
 
 if TYPE_CHECKING:
-    from c100k_server.http_endpoint import HttpListener
+    from c100k_server.http_front import HttpFront
 
 TARGET_MAX_BYTES = 4096
 # Requests that a client may send ahead of the answers; then nothing more is read from it.
@@ -80,6 +84,7 @@ class HttpConnection(asyncio.Protocol):
         "_header_bytes",
         "_listener",
         "_parser",
+        "_peer",
         "_request",
         "_transport",
         "busy",
@@ -91,7 +96,7 @@ class HttpConnection(asyncio.Protocol):
         "work",
     )
 
-    def __init__(self, listener: HttpListener) -> None:
+    def __init__(self, listener: HttpFront) -> None:
         self._listener = listener
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._parser: httptools.HttpRequestParser | None = None
@@ -101,6 +106,7 @@ class HttpConnection(asyncio.Protocol):
         self._header_bytes = 0
         self._ahead: deque[HttpRequest] | None = None
         self._cause: str | None = None
+        self._peer = ""
         self.busy = False
         self.streaming = False
         self.keep_alive = True
@@ -239,8 +245,7 @@ class HttpConnection(asyncio.Protocol):
     @property
     def peer(self) -> str:
         """The client's address, empty where it has none."""
-        name = self._transport.get_extra_info("peername")
-        return str(name[0]) if isinstance(name, tuple) else ""
+        return self._peer or address_of(self._transport)
 
     def respond(self, status: int, body: bytes = b"", headers: bytes = b"") -> None:
         """Answer in one piece, which ends the exchange."""
@@ -309,22 +314,36 @@ class HttpConnection(asyncio.Protocol):
         else:
             self.abort("slow_request")
 
-    @property
-    def peer(self) -> str:
-        return address_of(self._transport)
-
-    def detach_socket(self) -> int | None:
-        """A file of its own on this connection, whose exchange another process will answer; None when that cannot
-        be, because of what is still to be sent or was received ahead. The connection is to be aborted then."""
+    def detach_socket(self) -> tuple[int, Callable[[bool], None]] | None:
+        """A file by which another process can answer the exchange, and a function to be told whether it will; None
+        when that cannot be, because of what is still to be sent or was received ahead."""
         if self._ahead or self._transport.get_write_buffer_size():
             return None
         self._transport.pause_reading()
-        fd: int = os.dup(self._transport.get_extra_info("socket").fileno())
-        return fd
+        if self._transport.get_extra_info("ssl_object") is None:
+            return os.dup(self._transport.get_extra_info("socket").fileno()), partial(self._move, None)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        return theirs.detach(), partial(self._move, ours)
 
-    def adopt(self, request: HttpRequest) -> None:
-        """Serve a request that another process has read."""
+    def _move(self, ours: socket.socket | None, is_taken: bool) -> None:
+        if is_taken and ours is None:
+            self.abort("moved")
+        elif is_taken and ours is not None:
+            self._cause = "moved"
+            self.carried = self.work = self._parser = None
+            self._listener.figures[CLOSED["moved"]] += 1
+            self._listener.replace(self, Bridge(self._listener, self._transport, ours))
+        else:
+            if ours is not None:
+                ours.close()
+            self._transport.resume_reading()
+
+    def adopt(self, request: HttpRequest, peer: str) -> None:
+        """Serve a request that another process has read, from `peer`."""
         if self._cause is None:
+            self._peer = peer
             self._listener.deadlines.pop(self, None)
             self._listener.service.latency.arrive()
             self._serve(request)

@@ -29,7 +29,6 @@ from c100k_server.jsonrpc import (
 )
 from c100k_server.service import Service
 from c100k_server.session import LATER, UnreadableMessagesError
-from c100k_server.sockets import BACKLOG
 from c100k_server.stateless import ListenStream, is_stateless, start, wanted_task
 from c100k_server.statistics import (
     ERRORS,
@@ -39,6 +38,7 @@ from c100k_server.statistics import (
     SESSIONS,
     request_cell,
 )
+from c100k_server.tls import Tls
 from c100k_server.versions import SESSION_VERSIONS
 
 # Between comments on a stream that is silent: less than proxies commonly wait, 30 s and more.
@@ -65,14 +65,13 @@ class HttpListener(HttpFront):
         is_local: bool,
     ) -> None:
         super().__init__("http", service, limits, http, connections_max, authenticator, is_local=is_local)
-        self.active: set[HttpConnection] = set()
         self.sessions = HttpSessions(service, worker, http.sessions_max, partial(self.figures.__setitem__, SESSIONS))
         self._timers: list[asyncio.Task[None]] = []
         # Set where another worker may have a session that this one has not.
         self.hand_over: Callable[[str, HttpConnection, HttpRequest], bool] | None = None
 
-    async def start(self, listener: socket.socket) -> None:
-        self._server = await self._loop.create_server(lambda: HttpConnection(self), sock=listener, backlog=BACKLOG)
+    async def start(self, listener: socket.socket, tls: Tls | None) -> None:
+        await super().start(listener, tls)
         self._timers = [self._loop.create_task(self._comment()), self._loop.create_task(self._expire())]
 
     def route(self, connection: HttpConnection, request: HttpRequest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 from c100k_server.authentication import Authenticator, Caller, CannotVerifyError, Principal, TokenFile, bearer_token
 from c100k_server.config import ConnectionLimits, HttpConfig
@@ -10,7 +11,9 @@ from c100k_server.http_connection import HttpConnection, HttpRequest
 from c100k_server.jsonrpc import INVALID_REQUEST, error_line
 from c100k_server.listening import Listening
 from c100k_server.service import Service
+from c100k_server.sockets import BACKLOG
 from c100k_server.statistics import HTTP_REFUSED, HTTP_REQUESTS
+from c100k_server.tls import Tls, TlsAcceptor
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -32,8 +35,17 @@ class HttpFront(Listening):
         super().__init__(transport, service.figures, limits, connections_max)
         self.service = service
         self.http = http
+        # Those that have a stream, or are about to.
+        self.active: set[HttpConnection] = set()
         self._authenticator = authenticator
         self._is_local = is_local
+
+    async def start(self, listener: socket.socket, tls: Tls | None) -> None:
+        """Begin to accept connections."""
+        if tls is not None:
+            self._server = TlsAcceptor(self, listener, tls, lambda: HttpConnection(self), BACKLOG)
+        else:
+            self._server = await self._loop.create_server(lambda: HttpConnection(self), sock=listener, backlog=BACKLOG)
 
     def route(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Answer a request that may come in."""

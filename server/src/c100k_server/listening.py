@@ -22,6 +22,12 @@ class Listened(Protocol):
     def time_out(self) -> None: ...
 
 
+class Closable(Protocol):
+    """What accepts connections."""
+
+    def close(self) -> None: ...
+
+
 class Listening:
     """Holds connections and what they share. `check_deadlines` must be called a few times per second."""
 
@@ -37,10 +43,12 @@ class Listening:
         # When to abort whom: peers that do not read, do not send, or do not close.
         self.deadlines: dict[Listened, float] = {}
         self.draining = False
+        # Files that are held beside those of counted connections.
+        self.uncounted = 0
         self._peers: Counter[str] = Counter()
         self._emptied = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._server: asyncio.Server | None = None
+        self._server: Closable | None = None
 
     def admit(self, connection: Listened, peer: object) -> str | None:
         """Take a connection in; the cause under which it is to be closed at once, if it is."""
@@ -49,11 +57,16 @@ class Listening:
             address = str(peer[0])
             self._peers[address] += 1
         self.connections[connection] = address
-        if held(self.figures) > self.connections_max:
+        if held(self.figures) + self.uncounted > self.connections_max:
             return "full"
         if address is not None and self._peers[address] > self.limits.per_peer_max:
             return "peer_limit"
         return "drain" if self.draining else None
+
+    def replace(self, connection: Listened, successor: Listened) -> None:
+        """Have a connection go on as another object."""
+        self.connections[successor] = self.connections.pop(connection)
+        self.deadlines.pop(connection, None)
 
     def forget(self, connection: Listened) -> None:
         """A connection is gone."""

@@ -1,7 +1,8 @@
 """What the workers of one host tell each other, over datagrams between processes: events, and connections.
 
 The kernel gives a connection to any worker, but a session, or a task, lives in one. A request for one of another worker
-is handed over with its connection, which stays there: clients keep their connections, so it happens once a session.
+is handed over with its connection, which stays there: clients keep their connections, so it happens once a session. Of
+a connection with TLS the bytes are handed over, by a `Bridge`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class _Moved(msgspec.Struct, array_like=True):
     repeated: list[str]
     body: bytes
     keep_alive: bool
+    peer: str
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -102,11 +104,13 @@ class Peers:
                 sorted(request.repeated),
                 request.body,
                 request.keep_alive,
+                connection.peer,
             )
         )
-        fd = connection.detach_socket()
-        if fd is None:
+        detached = connection.detach_socket()
+        if detached is None:
             return False
+        fd, let_go = detached
         fds = [fd]
         try:
             if len(moved) > INLINE_MAX_BYTES:
@@ -115,11 +119,12 @@ class Peers:
                 moved = b""
             socket.send_fds(self._outboxes[worker], [b"C" + moved], fds)
         except OSError:
+            let_go(False)
             return False
         finally:
             for each in fds:
                 os.close(each)
-        connection.abort("moved")
+        let_go(True)
         return True
 
     def _receive(self) -> None:
@@ -150,4 +155,4 @@ class Peers:
         except OSError:
             accepted.close()
             return
-        connection.adopt(request)
+        connection.adopt(request, decoded.peer)

@@ -33,7 +33,7 @@ from c100k_server.jsonrpc import (
 )
 from c100k_server.outlet import Outlet
 from c100k_server.request_state import binding, seal, unseal
-from c100k_server.statistics import ERRORS, IN_FLIGHT, SENT, request_cell
+from c100k_server.statistics import ERRORS, IN_FLIGHT, LIMITS, SENT, request_cell
 from c100k_server.versions import STATELESS_VERSION
 
 if TYPE_CHECKING:

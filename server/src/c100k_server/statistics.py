@@ -52,7 +52,7 @@ STREAMS = {"get": _gauge(), "listen": _gauge()}
 # Why a connection ended. The worker counts all but `worker_died`, which the parent counts for it.
 CLOSE_CAUSES = (
     "peer", "reset", "slow_reader", "oversize", "malformed", "drain", "full", "worker_died",
-    "done", "slow_request", "peer_limit", "moved",
+    "done", "slow_request", "peer_limit", "moved", "tls",
 )  # fmt: skip
 CLOSED = _counter_by(CLOSE_CAUSES)
 

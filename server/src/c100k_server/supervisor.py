@@ -16,6 +16,7 @@ from c100k_server.events import emit
 from c100k_server.limits import WorkerPlan
 from c100k_server.peers import make_mailboxes
 from c100k_server.statistics import StatisticsBoard
+from c100k_server.tls import load_context
 from c100k_server.worker_process import WorkerProcess
 
 # A worker that has never served is given up after so many attempts in a row.
@@ -36,6 +37,9 @@ class Supervisor:
     def __init__(self, config: ServeConfig, plan: WorkerPlan) -> None:
         self._config = config
         self._plan = plan
+        if config.tls is not None:
+            # Better said once by the parent than by every worker.
+            load_context(config.tls)
         self._state_key = read_state_key(config.state_key_file)
         self._board = StatisticsBoard.create(plan.workers)
         self._workers: list[WorkerProcess] = []
@@ -58,6 +62,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
         mailboxes = make_mailboxes(self._plan.workers)
         self._workers = [
             WorkerProcess(
@@ -159,6 +164,11 @@ class Supervisor:
         for worker in self._workers:
             worker.terminate()
         asyncio.get_running_loop().call_later(self._config.drain_s + DRAIN_GRACE_S, self._kill_all)
+
+    def _on_reload_signal(self) -> None:
+        emit("reloading")
+        for worker in self._workers:
+            worker.reload()
 
     def _kill_all(self) -> None:
         self._killed += sum(worker.kill() for worker in self._workers)

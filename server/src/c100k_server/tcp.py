@@ -22,6 +22,7 @@ from c100k_server.sockets import BACKLOG
 from c100k_server.statistics import CLOSED, LIMITS, OPENED, PAUSED
 from c100k_server.subscriptions import Event, Listener
 from c100k_server.task_store import Owner
+from c100k_server.tls import Tls, TlsAcceptor
 
 # How long a peer that has been sent everything may take to close its side.
 CLOSE_WAIT_S = 1.0
@@ -36,7 +37,10 @@ class TcpListener(Listening):
         self.latency = service.latency
         service.subscriptions.audiences.append(self._audience)
 
-    async def start(self, listener: socket.socket) -> None:
+    async def start(self, listener: socket.socket, tls: Tls | None) -> None:
+        if tls is not None:
+            self._server = TlsAcceptor(self, listener, tls, lambda: Connection(self), BACKLOG)
+            return
         self._server = await self._loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
 
     async def start_unix(self, listener: socket.socket) -> None:
@@ -212,7 +216,7 @@ class Connection(asyncio.Protocol):
         """A connection is a stream that cannot be resumed."""
 
     def eof_received(self) -> bool:
-        if self._session.busy:
+        if self._session.busy and self._transport.can_write_eof():
             self._half_closed = True
             return True
         if self._transport.get_write_buffer_size():
@@ -248,4 +252,8 @@ class Connection(asyncio.Protocol):
         self._partial = None
         unsent = self._transport.get_write_buffer_size()
         self._listener.set_deadline(self, self._listener.limits.slow_reader_s if unsent else CLOSE_WAIT_S)
-        self._transport.write_eof()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            # TLS has no half-closed connections: its close waits for the peer to close as well.
+            self._transport.close()

@@ -20,6 +20,7 @@ import uvloop
 from c100k_server.authentication import Authenticator, TokenFile
 from c100k_server.config import STATE_KEY_VARIABLE, HttpConfig, WorkerConfig, WorkerReport
 from c100k_server.errors import BindError, ServerError
+from c100k_server.events import emit
 from c100k_server.http_endpoint import HttpListener
 from c100k_server.listening import Listening
 from c100k_server.loading import load_app, load_function
@@ -28,6 +29,7 @@ from c100k_server.service import Service
 from c100k_server.sockets import shared_listener
 from c100k_server.statistics import StatisticsBoard
 from c100k_server.tcp import TcpListener
+from c100k_server.tls import Tls
 from c100k_server.tools import ECHO
 from c100k_server.vitals import Vitals
 
@@ -58,6 +60,8 @@ async def serve(config: WorkerConfig, report: int) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     figures = StatisticsBoard.open(config.statistics_fd).row(config.index)
     try:
+        tls = None if config.tls is None else Tls(config.tls)
+        loop.add_signal_handler(signal.SIGHUP, reload, tls)
         app = ECHO if config.app is None else load_app(config.app)
         state_key = bytes.fromhex(os.environ.pop(STATE_KEY_VARIABLE))
         service = Service(app, figures, state_key, loop, config.index, len(config.outbox_fds))
@@ -65,7 +69,7 @@ async def serve(config: WorkerConfig, report: int) -> None:
         async with AsyncExitStack() as stack:
             if app.lifespan is not None:
                 service.lifespan = await stack.enter_async_context(app.lifespan())
-            listeners = await listen(config, service)
+            listeners = await listen(config, service, tls)
             http = next((each for each in listeners if isinstance(each, HttpListener)), None)
             peers = Peers(config.index, config.inbox_fd, config.outbox_fds, service.subscriptions, http)
             peers.start()
@@ -84,7 +88,7 @@ async def serve(config: WorkerConfig, report: int) -> None:
         sys.exit(1)
 
 
-async def listen(config: WorkerConfig, service: Service) -> list[Listening]:
+async def listen(config: WorkerConfig, service: Service, tls: Tls | None) -> list[Listening]:
     """Raises `ServerError`."""
     listeners: list[Listening] = []
     address = None
@@ -92,7 +96,7 @@ async def listen(config: WorkerConfig, service: Service) -> list[Listening]:
         if config.tcp is not None:
             address = config.tcp
             tcp = TcpListener("tcp", service, config.limits, config.connections_max)
-            await tcp.start(shared_listener(config.tcp, config.limits.keepalive))
+            await tcp.start(shared_listener(config.tcp, config.limits.keepalive), tls)
             listeners.append(tcp)
         if config.unix_fd is not None:
             unix = TcpListener("unix", service, config.limits, config.connections_max)
@@ -109,7 +113,7 @@ async def listen(config: WorkerConfig, service: Service) -> list[Listening]:
                 authenticator_for(config.http_config, service),
                 is_local=ipaddress.ip_address(address.host).is_loopback,
             )
-            await http.start(shared_listener(config.http, config.limits.keepalive))
+            await http.start(shared_listener(config.http, config.limits.keepalive), tls)
             listeners.append(http)
     except OSError as error:
         raise BindError(address=str(address), option="worker", reason=error.strerror or str(error)) from None
@@ -122,6 +126,15 @@ def authenticator_for(http: HttpConfig, service: Service) -> Authenticator | Tok
         return TokenFile(http.token_file)
     verify = service.app.verifier if http.auth is None else load_function(http.auth)
     return None if verify is None else Authenticator(verify, service.threads, http.auth_cache_s)
+
+
+def reload(tls: Tls | None) -> None:
+    """Use the certificate that is in the files now, unless it cannot be used."""
+    if tls is not None:
+        try:
+            tls.reload()
+        except ServerError as error:
+            emit("reload_failed", reason=str(error))
 
 
 def tell(channel: int, report: WorkerReport) -> None:

@@ -54,6 +54,7 @@ class WorkerProcess:
             connections_max=connections_max,
             limits=config.limits,
             http_config=config.http_config,
+            tls=config.tls,
             drain_s=config.drain_s,
         )
         # Arguments can be seen by every user of the host, the environment only by this one.
@@ -121,6 +122,11 @@ class WorkerProcess:
         """Have it drain."""
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
+
+    def reload(self) -> None:
+        """Have it read its certificate anew."""
+        if self.serving and self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGHUP)
 
     def kill(self) -> bool:
         """End it at once; whether there was anything to end."""

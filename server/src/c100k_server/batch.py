@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from c100k_server.authentication import Principal
 from c100k_server.outlet import Outlet
 from c100k_server.task_store import Owner
 
@@ -18,6 +19,10 @@ class Batch:
         self._outlet = outlet
         self._answers: list[bytes] = []
         self._expected = 0
+
+    @property
+    def principal(self) -> Principal | None:
+        return self._outlet.principal
 
     @property
     def standing(self) -> Outlet:

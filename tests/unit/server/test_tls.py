@@ -183,24 +183,6 @@ def test_session_of_another_worker_is_reached_through_tls(tls: Any) -> None:
     assert secure.server.total("connections_closed_total", "moved") == moved
 
 
-def test_bridged_client_that_does_not_read_is_cut_off(tls: Any) -> None:
-    secure = tls("--workers", "2", "--slow-reader-s", "1", "--write-buffer-bytes", "10000")
-    session = post(secure.http(), "initialize", INITIALIZE)[1]["Mcp-Session-Id"]
-    call = {"name": "echo", "arguments": {"text": "x" * 1_000_000}}
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode()
-    head = f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nMcp-Session-Id: {session}\r\n"
-    request = head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-    unread = []
-    while not secure.server.total("connections_closed_total", "moved"):
-        plain = socket.create_connection(secure.server.http, timeout=10)
-        unread.append(secure.context().wrap_socket(plain, server_hostname="127.0.0.1"))
-        send_until_refused(unread[-1], request)
-    secure.server.wait_until(lambda: secure.server.total("connections") == 1)
-    assert secure.server.total("connections_closed_total", "slow_reader") > 0
-    for each in unread:
-        each.close()
-
-
 def test_certificate_is_read_anew(tls: Any, tmp_path: Path) -> None:
     secure = tls("--workers", "2")
     first = secure.connect()

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 from c100k_server.authentication import Authenticator, Principal, TokenFile, identity_of
 from c100k_server.config import ConnectionLimits, HttpConfig
@@ -276,7 +276,13 @@ class HttpListener(HttpFront):
 
 def accepts(headers: dict[str, str], *wanted: str) -> bool:
     """Whether Accept lists all of these media types."""
-    listed = {each.partition(";")[0].strip().lower() for each in headers.get("accept", "*/*").split(",")}
+    return _lists(headers.get("accept", "*/*"), wanted)
+
+
+# Clients are many, what they write here is little.
+@lru_cache(maxsize=64)
+def _lists(accept: str, wanted: tuple[str, ...]) -> bool:
+    listed = {each.partition(";")[0].strip().lower() for each in accept.split(",")}
     return "*/*" in listed or all(each in listed or f"{each.partition('/')[0]}/*" in listed for each in wanted)
 
 

@@ -104,7 +104,8 @@ class SessionStream:
         self._number = number
         self._wire = wire
         self._by_get = False
-        self._events: deque[tuple[int, bytes]] = deque()
+        # Most answers are no stream of events, and streams wait long for their first.
+        self._events: deque[tuple[int, bytes]] | None = None
         self._size = 0
         self._next = 1
         self.finished = False
@@ -148,11 +149,14 @@ class SessionStream:
             return False
         self.start_events()
         event = b"id: %d-%d\ndata: %b\n" % (self._number, self._next, line)
-        self._events.append((self._next, event))
+        events = self._events
+        if events is None:
+            events = self._events = deque()
+        events.append((self._next, event))
         self._next += 1
         self._size += len(event)
-        while len(self._events) > EVENTS_MAX or (self._size > EVENTS_MAX_BYTES and len(self._events) > 1):
-            self._size -= len(self._events.popleft()[1])
+        while len(events) > EVENTS_MAX or (self._size > EVENTS_MAX_BYTES and len(events) > 1):
+            self._size -= len(events.popleft()[1])
         if self._wire is not None:
             self._wire.write_event(event, droppable=False)
         return True
@@ -179,7 +183,7 @@ class SessionStream:
         wire.start_events()
         if after == self.last:
             self._prime(wire)
-        for number, event in self._events:
+        for number, event in self._events or ():
             if number > after:
                 wire.write_event(event, droppable=False)
         if self.finished:

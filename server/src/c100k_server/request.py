@@ -61,14 +61,14 @@ class InputRequiredError(BaseException):
 
 class Request:
     """`session` is None in 2026-07-28. `answers` are those of the client to earlier questions of this request, and
-    `binding` is what they are bound to. `task` is what the request goes on as once it was answered with a task, which
+    `bound_to` is what they are bound to. `task` is what the request goes on as once it was answered with a task, which
     `start_task` may make of it."""
 
     __slots__ = (
         "_began_ns",
         "_keys",
         "answers",
-        "binding",
+        "bound_to",
         "capabilities",
         "id",
         "log_level",
@@ -103,7 +103,7 @@ class Request:
         self.log_level = log_level
         self.progress_token: RequestId | None = None
         self.answers: dict[str, Any] = {}
-        self.binding = b""
+        self.bound_to: tuple[object, ...] = ()
         self.task: RunningTask | None = None
         self.start_task: Callable[[], Awaitable[None]] = _stay
         self._keys = 0
@@ -122,7 +122,7 @@ class Request:
             self.service.figures[LIMITS["in_flight"]] += 1
             return self.refuse(BUSY, f"{self.service.in_flight_max} requests are under way here; try again later")
         self.service.figures[IN_FLIGHT] += 1
-        task = asyncio.ensure_future(self._wait(result))
+        task = self.service.loop.create_task(self._wait(result))
         task.add_done_callback(partial(self._ended, result))
         return task
 
@@ -149,9 +149,9 @@ class Request:
         """What the client brings along when it calls again. Raises `RequestError`."""
         if self.session is not None:
             return
-        self.binding = binding(identity_of(self.outlet.principal).hex(), *bound_to)
+        self.bound_to = (identity_of(self.outlet.principal).hex(), *bound_to)
         if state is not None:
-            self.answers = unseal(self.service.state_key, self.binding, state)
+            self.answers = unseal(self.service.state_key, binding(*self.bound_to), state)
         if responses is not None and not isinstance(responses, dict):
             raise RequestError(INVALID_PARAMS, "inputResponses must be an object")
         self.answers.update({key: each for key, each in (responses or {}).items() if isinstance(each, dict)})
@@ -273,7 +273,7 @@ class Request:
             encode(
                 {
                     "inputRequests": as_input_requests(questions),
-                    "requestState": seal(self.service.state_key, self.binding, self.answers),
+                    "requestState": seal(self.service.state_key, binding(*self.bound_to), self.answers),
                 }
             ),
             result_type="input_required",

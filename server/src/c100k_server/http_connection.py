@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 TARGET_MAX_BYTES = 4096
 # Requests that a client may send ahead of the answers; then nothing more is read from it.
 AHEAD_MAX = 8
+# What of a connection's bytes is read in one turn of the loop, so that who sends many requests at once holds nobody up.
+TURN_BYTES = 8 * 1024
 # Write buffers of events that a client may leave unread before it is cut off.
 UNREAD_MAX = 4
 
@@ -87,6 +89,7 @@ class HttpConnection(asyncio.Protocol):
         "_peer",
         "_request",
         "_transport",
+        "_unfed",
         "busy",
         "carried",
         "extra_headers",
@@ -105,6 +108,7 @@ class HttpConnection(asyncio.Protocol):
         self._body_bytes = 0
         self._header_bytes = 0
         self._ahead: deque[HttpRequest] | None = None
+        self._unfed: memoryview | None = None
         self._cause: str | None = None
         self._peer = ""
         self.busy = False
@@ -130,6 +134,18 @@ class HttpConnection(asyncio.Protocol):
             listener.set_deadline(self, listener.http.handshake_s)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= TURN_BYTES:
+            self._feed(data)
+        else:
+            self._feed_in_turns(memoryview(data))
+
+    def _feed_in_turns(self, data: memoryview) -> None:
+        self._unfed = data[TURN_BYTES:]
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._read_on)
+        self._feed(data[:TURN_BYTES])
+
+    def _feed(self, data: bytes | memoryview) -> None:
         if self._cause is not None:
             return
         self._listener.bytes_received += len(data)
@@ -137,6 +153,9 @@ class HttpConnection(asyncio.Protocol):
         parser = self._parser
         if parser is None:
             parser = self._parser = httptools.HttpRequestParser(self)
+            if not self.paused:
+                # That of the first byte, which may be later than what comes now has.
+                self._listener.deadlines.pop(self, None)
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -148,7 +167,10 @@ class HttpConnection(asyncio.Protocol):
             return
         if self._request is not None:
             self._listener.set_deadline(self, self._listener.http.request_s)
-        elif not self.paused:
+            return
+        # Between requests a parser knows nothing, and is half of what a connection takes.
+        self._parser = None
+        if not self.paused:
             self._listener.deadlines.pop(self, None)
 
     def eof_received(self) -> bool:
@@ -166,7 +188,10 @@ class HttpConnection(asyncio.Protocol):
         self._listener.figures[PAUSED] -= 1
         if self._cause is None:
             self._listener.deadlines.pop(self, None)
-        self._transport.resume_reading()
+        # Not from inside the write that found the peer reading again.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._read_on)
+        loop.call_soon(self._serve_next)
 
     def connection_lost(self, error: Exception | None) -> None:
         listener = self._listener
@@ -176,7 +201,7 @@ class HttpConnection(asyncio.Protocol):
             self.carried.detach()
         if self.work is not None:
             self.work.cancel()
-        self.carried = self.work = self._parser = None
+        self.carried = self.work = self._parser = self._unfed = None
         listener.forget(self)
 
     # What the parser calls.
@@ -230,7 +255,7 @@ class HttpConnection(asyncio.Protocol):
         if self._body is not None:
             request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
             self._body = None
-        if not self.busy:
+        if not self.busy and not self._ahead:
             self._serve(request)
             return
         if self._ahead is None:
@@ -317,7 +342,7 @@ class HttpConnection(asyncio.Protocol):
     def detach_socket(self) -> tuple[int, Callable[[bool], None]] | None:
         """A file by which another process can answer the exchange, and a function to be told whether it will; None
         when that cannot be, because of what is still to be sent or was received ahead."""
-        if self._ahead or self._transport.get_write_buffer_size():
+        if self._ahead or self._unfed or self._transport.get_write_buffer_size():
             return None
         self._transport.pause_reading()
         if self._transport.get_extra_info("ssl_object") is None:
@@ -367,15 +392,28 @@ class HttpConnection(asyncio.Protocol):
             self._listener.set_deadline(self, self._listener.limits.slow_reader_s)
             self._transport.close()
         elif self._ahead:
-            if len(self._ahead) == AHEAD_MAX and not self.paused:
-                self._transport.resume_reading()
             # Not from inside the exchange that ends.
             asyncio.get_running_loop().call_soon(self._serve_next)
 
     def _serve_next(self) -> None:
-        if self._ahead and not self.busy and not self._transport.is_closing():
+        if self._ahead and not self.busy and not self.paused and not self._transport.is_closing():
             self._listener.service.latency.arrive()
             self._serve(self._ahead.popleft())
+            if len(self._ahead) == AHEAD_MAX - 1:
+                self._read_on()
+
+    def _read_on(self) -> None:
+        """Read what was received and not taken, or else from the peer again, unless there is a reason to wait."""
+        if self.paused or self._transport.is_closing() or (self._ahead and len(self._ahead) >= AHEAD_MAX):
+            return
+        unfed, self._unfed = self._unfed, None
+        if unfed is None:
+            self._transport.resume_reading()
+        elif len(unfed) > TURN_BYTES:
+            self._feed_in_turns(unfed)
+        else:
+            self._feed(unfed)
+            self._read_on()
 
     def _current(self) -> HttpRequest:
         assert self._request is not None

@@ -10,8 +10,8 @@ from typing import Protocol
 from c100k_server.config import ConnectionLimits
 from c100k_server.statistics import BYTES_RECEIVED, BYTES_SENT, held
 
-# How many idle connections a drain closes before it lets the others be served.
-DRAIN_BATCH = 256
+# How many connections a drain, or their deadline, closes before it lets the others be served.
+CLOSE_BATCH = 256
 
 
 class Listened(Protocol):
@@ -88,9 +88,11 @@ class Listening:
         """End the connections whose peer did not do in time what it had to."""
         now = self._loop.time()
         late = [connection for connection, deadline in self.deadlines.items() if deadline <= now]
-        for connection in late:
+        for connection in late[:CLOSE_BATCH]:
             del self.deadlines[connection]
             connection.time_out()
+        if len(late) > CLOSE_BATCH:
+            self._loop.call_soon(self.check_deadlines)
 
     def set_deadline(self, connection: Listened, wait_s: float) -> None:
         """Time `connection` out in `wait_s`, or when that was to be done anyhow."""
@@ -105,7 +107,7 @@ class Listening:
         # One turn of the loop reads what had arrived by now.
         await asyncio.sleep(0)
         for position, connection in enumerate(list(self.connections)):
-            if position % DRAIN_BATCH == 0:
+            if position % CLOSE_BATCH == 0:
                 await asyncio.sleep(0)
             connection.finish_when_idle()
         if not self.connections:

@@ -26,6 +26,8 @@ from c100k_server.tls import Tls, TlsAcceptor
 
 # How long a peer that has been sent everything may take to close its side.
 CLOSE_WAIT_S = 1.0
+# Lines of a connection that are answered in one turn of the loop, so that who sends many at once holds nobody up.
+TURN_LINES = 32
 
 
 class TcpListener(Listening):
@@ -54,10 +56,10 @@ class Connection(asyncio.Protocol):
     """One client.
 
     While the peer does not read its answers nothing more is read from it, and `_waiting` holds the lines that were
-    read already. `_cause` is set once the connection is to end.
+    read already; `_next` holds those of the next turn of the loop. `_cause` is set once the connection is to end.
     """
 
-    __slots__ = ("_cause", "_half_closed", "_listener", "_partial", "_session", "_transport", "_waiting")
+    __slots__ = ("_cause", "_half_closed", "_listener", "_next", "_partial", "_session", "_transport", "_waiting")
 
     def __init__(self, listener: TcpListener) -> None:
         self._listener = listener
@@ -65,6 +67,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._partial: bytearray | None = None
         self._waiting: Iterator[bytes] | None = None
+        self._next: Iterator[bytes] | None = None
         self._cause: str | None = None
         self._half_closed = False
 
@@ -113,7 +116,7 @@ class Connection(asyncio.Protocol):
             self._finish("oversize")
 
     def _answer(self, lines: Iterator[bytes], *, last: bool = False) -> None:
-        """Answer `lines` with one write, or one per filled write buffer, as long as the peer reads.
+        """Answer `lines`, those of one turn with one write, or one per filled write buffer, as long as the peer reads.
 
         When these are the `last` lines of a connection that is about to end, answer all of them.
         """
@@ -123,12 +126,11 @@ class Connection(asyncio.Protocol):
         answers: list[bytes] = []
         size = 0
         try:
-            for line in lines:
+            for position, line in enumerate(lines, 1):
                 answer = handle(line, self)
-                if not answer:
-                    continue
-                answers.append(answer)
-                size += len(answer)
+                if answer:
+                    answers.append(answer)
+                    size += len(answer)
                 if size >= bound:
                     self._write_answers(answers)
                     answers.clear()
@@ -136,6 +138,11 @@ class Connection(asyncio.Protocol):
                     if self._waiting is not None and not last:
                         self._waiting = lines
                         return
+                if position == TURN_LINES and not last:
+                    self._next = lines
+                    self._transport.pause_reading()
+                    asyncio.get_running_loop().call_soon(self._go_on)
+                    break
         except UnreadableMessagesError as error:
             self._give_up(b"".join(answers) + error.answer)
             return
@@ -151,6 +158,22 @@ class Connection(asyncio.Protocol):
     def _write_answers(self, answers: list[bytes]) -> None:
         self._write(b"".join(answers))
         self._listener.latency.answered(len(answers))
+
+    def _go_on(self) -> None:
+        """Answer what is left, in another turn of the loop."""
+        lines, self._next = self._next, None
+        if lines is None or self._transport.is_closing():
+            return
+        if self._waiting is not None:
+            self._waiting = lines
+            return
+        self._listener.latency.arrive()
+        self._answer(lines)
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self._waiting is None and self._next is None:
+            self._transport.resume_reading()
 
     def _give_up(self, answer: bytes) -> None:
         self._write(answer)
@@ -174,8 +197,7 @@ class Connection(asyncio.Protocol):
         self._listener.deadlines.pop(self, None)
         if waiting is not None:
             self._answer(waiting)
-        if self._waiting is None:
-            self._transport.resume_reading()
+        self._read_on()
 
     @property
     def has_session(self) -> bool:
@@ -235,7 +257,8 @@ class Connection(asyncio.Protocol):
         """End a draining connection unless it has a message half read or unanswered."""
         if self._cause is None:
             self._session.finish_streams()
-        if self._partial is None and self._waiting is None and self._cause is None and not self._session.busy:
+        unanswered = self._partial is not None or self._waiting is not None or self._next is not None
+        if not unanswered and self._cause is None and not self._session.busy:
             self._finish("drain")
 
     def time_out(self) -> None:

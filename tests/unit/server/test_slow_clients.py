@@ -1,0 +1,89 @@
+"""Clients that do not read, or hardly send, beside clients that behave: the ones are cut off, the others are served."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+
+EACH = 5
+META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+LIMITS = ("--write-buffer-bytes", "20000", "--slow-reader-s", "1", "--http-request-s", "1")
+
+
+def http_request(request_id: int) -> bytes:
+    message = {"jsonrpc": "2.0", "id": request_id, "method": "tools/list", "params": {"_meta": META}}
+    body = json.dumps(message).encode()
+    head = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += b"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/list\r\n"
+    return head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def tcp_request(request_id: int) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": request_id, "method": "ping"}).encode() + b"\n"
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[tuple[str, int]], socket.socket]]:
+    with ExitStack() as sockets:
+
+        def connect(address: tuple[str, int]) -> socket.socket:
+            connection = sockets.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(10)
+            connection.connect(address)
+            return connection
+
+        yield connect
+
+
+def fill(connection: socket.socket, requests: bytes) -> None:
+    """Send until the server takes no more."""
+    connection.settimeout(0.3)
+    with suppress(OSError):
+        while True:
+            connection.sendall(requests)
+
+
+def test_others_are_served_beside_slow_clients(start_server: Any, connect: Any) -> None:
+    server = start_server("--http", "127.0.0.1:0", "--workers", "1", *LIMITS)
+    behaves = server.connect()
+    for _ in range(EACH):
+        fill(connect(server.tcp), tcp_request(1) * 1000)
+        fill(connect(server.http), http_request(1) * 200)
+    slow_senders = [connect(server.http) for _ in range(EACH)]
+    for position, byte in enumerate(http_request(1)[:100]):
+        assert behaves.echo(f"still served {position}", position)["id"] == position
+        for sender in slow_senders:
+            # Until they are cut off.
+            with suppress(OSError):
+                sender.send(bytes([byte]))
+    server.wait_closed("slow_reader", 2 * EACH)
+    server.wait_closed("slow_request", EACH)
+    assert behaves.echo("to the end")["result"]
+    assert server.total("connections") == 1
+
+
+def test_many_requests_at_once_are_all_answered_in_order(start_server: Any, connect: Any) -> None:
+    server = start_server("--http", "127.0.0.1:0", "--workers", "1", "--write-buffer-bytes", "20000")
+    for address, request in ((server.tcp, tcp_request), (server.http, http_request)):
+        connection = connect(address)
+        connection.setblocking(True)
+        count = 3000
+        stream = b"".join(request(number) for number in range(count))
+        received = b""
+        sent = 0
+        while received.count(b'"jsonrpc"') < count:
+            connection.settimeout(0.05 if sent < len(stream) else 10)
+            try:
+                while sent < len(stream):
+                    sent += connection.send(stream[sent : sent + 65536])
+            except TimeoutError:
+                connection.settimeout(10)
+            received += connection.recv(65536)
+        positions = [received.index(b'"id":%d,' % number) for number in range(count)]
+        assert positions == sorted(positions)

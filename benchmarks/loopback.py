@@ -27,7 +27,7 @@ from c100k.histograms import empty, merge_by_second
 LIMIT = 1.5
 HOLD_S = 8
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: list[str], port: int) -> Iterator[int]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         give_up = time.monotonic() + 10
         while True:

@@ -117,16 +117,17 @@ class StdioConfig(msgspec.Struct, frozen=True):
 class WorkerConfig(msgspec.Struct, frozen=True):
     """All that a worker process is told, as the JSON of its one argument.
 
-    `statistics_fd` is the shared memory that it inherits, `unix_fd` a socket that listens, `inbox_fd` its mailbox and
-    `outbox_fds` those of all workers. `parent_pid` is the process whose death ends it, and `connections_max` what its
-    file limit lets it hold.
+    `statistics_fd` is the shared memory that it inherits, `unix_fd` a socket that listens, `inbox_fd` its mailbox, and
+    `mailbox_prefix` what the names of those of all `workers` begin with. `parent_pid` is the process whose death ends
+    it, and `connections_max` what its file limit lets it hold.
     """
 
     index: int
+    workers: int
     parent_pid: int
     statistics_fd: int
     inbox_fd: int
-    outbox_fds: tuple[int, ...]
+    mailbox_prefix: str
     app: str | None
     tcp: Address | None
     http: Address | None

@@ -10,7 +10,7 @@ import msgspec
 
 from c100k_server.errors import FileLimitError, MemoryLimitError
 
-# Standard streams, event loop, listener, shared memory, Python's own short-lived files; 20 were counted.
+# Standard streams, event loop, listener, shared memory, mailbox, Python's own short-lived files; 20 were counted.
 RESERVED_FILES = 64
 
 # SO_REUSEPORT spreads connections by hash, so a worker's share varies by the square root of its mean; four

@@ -10,8 +10,10 @@ from __future__ import annotations
 import array
 import asyncio
 import os
+import secrets
 import socket
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable
 
 import msgspec
 
@@ -23,6 +25,9 @@ from c100k_server.worker_ids import worker_of
 # A datagram has to fit into the buffer of a socket; longer requests travel in a file in memory.
 INLINE_MAX_BYTES = 32 * 1024
 DATAGRAM_MAX_BYTES = 64 * 1024
+# unix(7): `struct ucred` is the process, user and group of the sender.
+_CREDENTIALS = struct.Struct("3i")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(2 * array.array("i").itemsize) + socket.CMSG_SPACE(_CREDENTIALS.size)
 
 
 class _Moved(msgspec.Struct, array_like=True):
@@ -39,13 +44,36 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Moved).decode
 
 
-def make_mailboxes(workers: int) -> list[tuple[socket.socket, socket.socket]]:
-    """For each worker the end that it reads and the end that the others write, which outlive it."""
-    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers)]
-    for pair in pairs:
-        for end in pair:
-            end.setblocking(False)
-    return pairs
+def make_mailboxes(workers: int) -> tuple[str, list[socket.socket]]:
+    """The mailboxes of all workers, which outlive them, and what their names begin with.
+
+    They are found by name, so that a worker needs no file for each of the others; the names are not of the file
+    system, so that nothing of them is left. The kernel tells who sends: others can find the names too.
+    """
+    prefix = f"c100k-server-{secrets.token_hex(16)}"
+    mailboxes = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers)]
+    for worker, mailbox in enumerate(mailboxes):
+        mailbox.setblocking(False)
+        mailbox.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        mailbox.bind(_name(prefix, worker))
+    return prefix, mailboxes
+
+
+def _name(prefix: str, worker: int) -> bytes:
+    """unix(7), abstract: a name that begins with a null byte."""
+    return f"\0{prefix}-{worker}".encode()
+
+
+def _read_ancillary(ancillary: Iterable[tuple[int, int, bytes]]) -> tuple[list[int], int | None]:
+    """The files that came with a datagram, and the user who sent it."""
+    fds = array.array("i")
+    uid = None
+    for _, kind, data in ancillary:
+        if kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+        elif kind == socket.SCM_CREDENTIALS:
+            _, uid, _ = _CREDENTIALS.unpack(data)
+    return fds.tolist(), uid
 
 
 class Peers:
@@ -54,14 +82,17 @@ class Peers:
     def __init__(
         self,
         index: int,
+        workers: int,
         inbox_fd: int,
-        outbox_fds: Sequence[int],
+        mailbox_prefix: str,
         subscriptions: Subscriptions,
         http: HttpListener | None,
     ) -> None:
         self._index = index
+        self._workers = workers
+        # It sends from there, too.
         self._inbox = socket.socket(fileno=inbox_fd)
-        self._outboxes = [socket.socket(fileno=fd) for fd in outbox_fds]
+        self._mailbox_prefix = mailbox_prefix
         self._subscriptions = subscriptions
         self._http = http
         self._loop = asyncio.get_running_loop()
@@ -81,20 +112,20 @@ class Peers:
             self._tell(worker, topic)
 
     def _publish(self, topic: str) -> None:
-        for worker in range(len(self._outboxes)):
+        for worker in range(self._workers):
             if worker != self._index:
                 self._tell(worker, topic)
 
     def _tell(self, worker: int, topic: str) -> None:
         try:
-            self._outboxes[worker].send(b"E" + topic.encode())
+            self._inbox.sendto(b"E" + topic.encode(), _name(self._mailbox_prefix, worker))
         except BlockingIOError:
             self._unsent.add((worker, topic))
 
     def _hand_over(self, wanted_id: str, connection: HttpConnection, request: HttpRequest) -> bool:
         """Give a connection away; False when no other worker would have what it wants, or it cannot be moved."""
         worker = worker_of(wanted_id)
-        if worker is None or worker == self._index or worker >= len(self._outboxes):
+        if worker is None or worker == self._index or worker >= self._workers:
             return False
         moved = _encode(
             _Moved(
@@ -117,7 +148,8 @@ class Peers:
                 fds.append(os.memfd_create("c100k-server-request"))
                 os.write(fds[1], moved)
                 moved = b""
-            socket.send_fds(self._outboxes[worker], [b"C" + moved], fds)
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
+            self._inbox.sendmsg([b"C" + moved], [rights], 0, _name(self._mailbox_prefix, worker))
         except OSError:
             let_go(False)
             return False
@@ -130,13 +162,17 @@ class Peers:
     def _receive(self) -> None:
         while True:
             try:
-                data, fds, _, _ = socket.recv_fds(self._inbox, DATAGRAM_MAX_BYTES, 2)
+                data, ancillary, _, _ = self._inbox.recvmsg(DATAGRAM_MAX_BYTES, _ANCILLARY_BYTES)
             except BlockingIOError:
                 return
-            if data.startswith(b"E"):
+            fds, sender_uid = _read_ancillary(ancillary)
+            if sender_uid != os.getuid():
+                for fd in fds:
+                    os.close(fd)
+            elif data.startswith(b"E"):
                 self._subscriptions.deliver(data[1:].decode())
             elif fds and self._http is not None:
-                task = self._loop.create_task(self._adopt(self._http, data[1:], array.array("i", fds).tolist()))
+                task = self._loop.create_task(self._adopt(self._http, data[1:], fds))
                 self._adopting.add(task)
                 task.add_done_callback(self._adopting.discard)
 

@@ -69,7 +69,8 @@ HTTP_REFUSED = _counter_by(
 METHODS = (
     "initialize", "ping", "server/discover", "tools/list", "tools/call", "prompts/list", "prompts/get",
     "resources/list", "resources/templates/list", "resources/read", "resources/subscribe", "resources/unsubscribe",
-    "subscriptions/listen", "completion/complete", "logging/setLevel", "other",
+    "subscriptions/listen", "completion/complete", "logging/setLevel",
+    "tasks/get", "tasks/update", "tasks/cancel", "tasks/list", "tasks/result", "other",
 )  # fmt: skip
 OUTCOMES = ("ok", "tool_error", "error", "cancelled")
 REQUESTS = {method: _counter_by(OUTCOMES) for method in METHODS}

@@ -63,7 +63,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
-        mailboxes = make_mailboxes(self._plan.workers)
+        mailbox_prefix, mailboxes = make_mailboxes(self._plan.workers)
         self._workers = [
             WorkerProcess(
                 index,
@@ -73,8 +73,9 @@ class Supervisor:
                 self._plan.connections_max,
                 self._board,
                 self._state_key,
-                mailboxes[index][0].fileno(),
-                tuple(outbox.fileno() for _, outbox in mailboxes),
+                mailboxes[index].fileno(),
+                mailbox_prefix,
+                self._plan.workers,
                 None if unix is None else unix.fileno(),
             )
             for index in range(self._plan.workers)
@@ -95,7 +96,7 @@ class Supervisor:
             if unix is not None and self._config.unix is not None:
                 unix.close()
                 sockets.remove(self._config.unix)
-            for holder in (*reserved, *(end for mailbox in mailboxes for end in mailbox)):
+            for holder in (*reserved, *mailboxes):
                 holder.close()
         emit("stopped", uptime_s=round(time.monotonic() - started, 3), killed=self._killed)
 

@@ -64,14 +64,16 @@ async def serve(config: WorkerConfig, report: int) -> None:
         loop.add_signal_handler(signal.SIGHUP, reload, tls)
         app = ECHO if config.app is None else load_app(config.app)
         state_key = bytes.fromhex(os.environ.pop(STATE_KEY_VARIABLE))
-        service = Service(app, figures, state_key, loop, config.index, len(config.outbox_fds))
+        service = Service(app, figures, state_key, loop, config.index, config.workers)
         service.in_flight_max = config.limits.in_flight_max
         async with AsyncExitStack() as stack:
             if app.lifespan is not None:
                 service.lifespan = await stack.enter_async_context(app.lifespan())
             listeners = await listen(config, service, tls)
             http = next((each for each in listeners if isinstance(each, HttpListener)), None)
-            peers = Peers(config.index, config.inbox_fd, config.outbox_fds, service.subscriptions, http)
+            peers = Peers(
+                config.index, config.workers, config.inbox_fd, config.mailbox_prefix, service.subscriptions, http
+            )
             peers.start()
             publishers = [service.publish, *(each.publish for each in listeners)]
             deadlines = [service.tasks.expire, *(each.check_deadlines for each in listeners)]

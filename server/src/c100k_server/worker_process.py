@@ -34,7 +34,8 @@ class WorkerProcess:
         board: StatisticsBoard,
         state_key: bytes,
         inbox_fd: int,
-        outbox_fds: tuple[int, ...],
+        mailbox_prefix: str,
+        workers: int,
         unix_fd: int | None,
     ) -> None:
         self.index = index
@@ -43,10 +44,11 @@ class WorkerProcess:
         self.problem_is_final = False
         self._config = WorkerConfig(
             index=index,
+            workers=workers,
             parent_pid=os.getpid(),
             statistics_fd=board.fd,
             inbox_fd=inbox_fd,
-            outbox_fds=outbox_fds,
+            mailbox_prefix=mailbox_prefix,
             app=config.app,
             tcp=tcp,
             http=http,
@@ -59,7 +61,7 @@ class WorkerProcess:
         )
         # Arguments can be seen by every user of the host, the environment only by this one.
         self._environment = {**os.environ, STATE_KEY_VARIABLE: state_key.hex()}
-        self._inherited = (board.fd, inbox_fd, *outbox_fds, *(() if unix_fd is None else (unix_fd,)))
+        self._inherited = (board.fd, inbox_fd, *(() if unix_fd is None else (unix_fd,)))
         self._row = board.row(index)
         # What earlier lives have counted.
         self._buried = [0] * CELLS

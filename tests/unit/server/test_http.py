@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +111,30 @@ def test_a_batch_is_answered_whole(serve: Any) -> None:
     assert [event["params"]["progress"] for event in events[:-1]] == [1, 2]
     assert {answer["id"] for answer in events[-1]} == {"slow", "quick"}
     assert client.ask("POST", [{"jsonrpc": "2.0", "method": "made/up"}]) == (202, None)
+
+
+def test_workers_hold_no_file_for_each_other(serve: Any) -> None:
+    few, _ = serve("weather", "--workers", "1")
+    many, _ = serve("weather", "--workers", "6")
+    files = [len(os.listdir(f"/proc/{server.pids[0]}/fd")) for server in (few, many)]
+    assert files[0] == files[1]
+
+
+def test_workers_believe_only_their_own_user(serve: Any) -> None:
+    server, connect = serve("notes", "--workers", "2")
+    client = connect()
+    client.initialize()
+    # Names of sockets that are not files, as any user of the host can see them.
+    names = re.findall(r"@(c100k-server-[0-9a-f]+-[01])$", Path("/proc/net/unix").read_text(), re.MULTILINE)
+    assert len(names) >= 2
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    forge = "import os, socket, sys\nos.setuid(65534)\ns = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+    forge += "for name in sys.argv[1:]: s.sendto(b'Etools', b'\\0' + name.encode())\n"
+    sent = server.total("messages_sent_total")
+    subprocess.run([sys.executable, "-c", forge, *names], check=True)
+    assert client.call("ping", {})[1]["result"] == {}
+    assert server.total("messages_sent_total") == sent + 1
 
 
 def test_notes_are_watched(serve: Any) -> None:

@@ -55,7 +55,7 @@ def assignments(plan: Plan, workers: int, output: str, parent_pid: int) -> list[
     parts = []
     first = 0
     for index in range(workers):
-        connections = share(plan.connections, workers, index)
+        connections = share(plan.connections // plan.connections_each, workers, index) * plan.connections_each
         parts.append(Assignment(plan, index, workers, first, connections, output, parent_pid))
         first += connections
     return parts

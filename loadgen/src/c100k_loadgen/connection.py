@@ -1,23 +1,19 @@
-"""One connection to a server: its handshake, its lines, and why it ended."""
+"""One connection to a server, as all transports have it: how it begins, and why it ended."""
 
 from __future__ import annotations
 
 import asyncio
 import enum
-import time
 from collections.abc import Callable
-from typing import Protocol, cast
-
-import msgspec
+from typing import ClassVar, Protocol, cast
 
 from c100k_loadgen.causes import cause_of
 from c100k_loadgen.phases import Phase
-from c100k_loadgen.session import INITIALIZE_ID, INITIALIZED, InitializeAnswer, decode_initialize
 
-#: What a server may leave unread before the connection is given up (cause `slow_server`), and how long a line it may
+#: What a server may leave unread before the connection is given up (cause `slow_server`), and how long a message it may
 #: send, beyond what the payloads themselves take.
 WRITE_BOUND_BYTES = 1 << 20
-LINE_BOUND_BYTES = 1 << 20
+MESSAGE_BOUND_BYTES = 1 << 20
 
 
 class State(enum.Enum):
@@ -27,45 +23,51 @@ class State(enum.Enum):
 
 
 class Owner(Protocol):
-    """What a connection needs of the worker that it belongs to."""
+    """What a connection needs of whoever it belongs to.
 
-    initialize: bytes
+    `message_received` gets each message of a connection that carries calls, `refused` the id of a call that HTTP
+    answered with an error, and `heard` is called when a listener was told that a resource has changed.
+    """
+
     write_bound_bytes: int
-    line_bound_bytes: int
-    line_received: Callable[[Connection, bytes, float], None]
-
-    @property
-    def protocol(self) -> str: ...
+    message_bound_bytes: int
+    message_received: Callable[[Connection, bytes, float], None]
 
     @property
     def phase(self) -> Phase: ...
 
-    def session_opened(self, connection: Connection) -> None: ...
+    def opened(self, connection: Connection) -> None: ...
 
     def opening_failed(self, connection: Connection, cause: str) -> None: ...
 
-    def connection_ended(self, connection: Connection, cause: str) -> None: ...
+    def ended(self, connection: Connection, cause: str) -> None: ...
+
+    def refused(self, connection: Connection, request_id: int, cause: str) -> None: ...
+
+    def heard(self, connection: Connection, now: float) -> None: ...
 
 
-def _nowhere(line: bytes) -> None:
+def _nowhere(data: bytes) -> None:
     pass
 
 
 class Connection(asyncio.Protocol):
-    """The client end of one MCP session over TCP. `number` tells it apart on its host, and decides its target.
-    `phase` is that in which the attempt to open it began.
+    """The client end of one connection. `number` tells it apart on its host, and decides its target. `phase` is that
+    in which the attempt to open it began.
 
-    `write` sends a line, and does nothing before the connection is made and after it has ended.
+    `write` sends bytes, and does nothing before the connection is made and after it has ended. `calls` says whether
+    it carries calls; the others listen. What each kind does first is its `begin`, and what ends that is `_live`.
     """
 
-    __slots__ = ("_owner", "_rest", "_transport", "attempts", "number", "phase", "place", "state", "target", "write")
+    __slots__ = ("_owner", "_transport", "attempts", "number", "phase", "place", "state", "target", "write")
+
+    calls: ClassVar[bool] = True
 
     _transport: asyncio.Transport | None
     write: Callable[[bytes], None]
 
     def __init__(self, owner: Owner, number: int, target: str, attempts: int) -> None:
         self._owner = owner
-        self._rest = b""
         self.number = number
         self.target = target
         self.attempts = attempts
@@ -75,6 +77,18 @@ class Connection(asyncio.Protocol):
         self.write = _nowhere
         self._transport = None
 
+    def begin(self) -> None:
+        """The connection is made: open whatever it is for."""
+        raise NotImplementedError
+
+    def frame(self, request_id: int, body: bytes) -> bytes:
+        """A call as it goes over the wire."""
+        return body
+
+    def send(self, body: bytes) -> None:
+        """Send a message that gets no answer."""
+        self.write(body)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have all methods of asyncio.Transport without being one.
         made = cast(asyncio.Transport, transport)
@@ -83,46 +97,7 @@ class Connection(asyncio.Protocol):
             return
         self._transport, self.write = made, made.write
         made.set_write_buffer_limits(high=self._owner.write_bound_bytes)
-        made.write(self._owner.initialize)
-
-    def data_received(self, data: bytes) -> None:
-        if self.state is State.LIVE and not self._rest and data.find(b"\n") == len(data) - 1:
-            # One whole line, as nearly all data is once the session is open.
-            self._owner.line_received(self, data, time.monotonic())
-            return
-        lines = (self._rest + data if self._rest else data).split(b"\n")
-        self._rest = lines.pop()
-        if len(self._rest) > self._owner.line_bound_bytes:
-            self.fail("garbage")
-            return
-        now = time.monotonic()
-        for line in lines:
-            if self.state is State.LIVE:
-                self._owner.line_received(self, line, now)
-            elif self.state is State.OPENING:
-                self._handshake(line)
-
-    def _handshake(self, line: bytes) -> None:
-        try:
-            answer = decode_initialize(line)
-        except msgspec.MsgspecError:
-            self.fail("garbage")
-            return
-        if answer.method is not None and answer.id is None:
-            return  # a server may notify (its log, say) before it answers
-        if not self._accepted(answer):
-            self.fail("garbage")
-            return
-        self.write(INITIALIZED)
-        self.state = State.LIVE
-        self._owner.session_opened(self)
-
-    def _accepted(self, answer: InitializeAnswer) -> bool:
-        return (
-            answer.id == INITIALIZE_ID
-            and answer.result is not None
-            and answer.result.protocolVersion == self._owner.protocol
-        )
+        self.begin()
 
     def pause_writing(self) -> None:
         self.fail("slow_server")
@@ -141,7 +116,7 @@ class Connection(asyncio.Protocol):
             transport.abort()
 
     def close(self) -> None:
-        """End the session in good order: what was written goes out, then FIN."""
+        """End in good order: what was written goes out, then FIN."""
         transport = self._transport
         self._end("stop")
         if transport is not None:
@@ -153,6 +128,11 @@ class Connection(asyncio.Protocol):
         if transport is not None:
             transport.abort()
 
+    def _live(self) -> None:
+        """What it is for is open."""
+        self.state = State.LIVE
+        self._owner.opened(self)
+
     def _end(self, cause: str) -> None:
         """The one way to the end, taken once: what comes later from the transport is its echo."""
         state, self.state = self.state, State.ENDED
@@ -161,4 +141,4 @@ class Connection(asyncio.Protocol):
         if state is State.OPENING:
             self._owner.opening_failed(self, cause)
         elif state is State.LIVE:
-            self._owner.connection_ended(self, cause)
+            self._owner.ended(self, cause)

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from c100k_loadgen.assignment import Assignment
 from c100k_loadgen.causes import cause_of
-from c100k_loadgen.connection import Connection, Owner
+from c100k_loadgen.connection import Connection
+from c100k_loadgen.kinds import Connect
 from c100k_loadgen.schedule import Schedule
 
 #: From linux/in.h; the socket module has the name only since Python 3.12.
@@ -40,11 +41,17 @@ class Destination(NamedTuple):
 
 
 def destination(assignment: Assignment, number: int) -> Destination:
-    """Where connection `number` of this host goes: targets in turn, and for each of them source addresses in turn."""
-    plan = assignment.plan
-    target = plan.targets[number % len(plan.targets)]
-    sources = plan.source_addresses
-    source = sources[number // len(plan.targets) % len(sources)] if sources else None
+    """Where connection `number` of this host goes: targets in turn, and for each of them source addresses in turn.
+
+    The numbers from `plan.connections` on are those of the publishers.
+    """
+    plan, sources = assignment.plan, assignment.plan.source_addresses
+    turn = number // plan.connections_each
+    target = plan.targets[turn % len(plan.targets)]
+    if number >= plan.connections:
+        name = plan.publish_to[number - plan.connections]
+        target = next(each for each in plan.targets if each.name == name)
+    source = sources[turn // len(plan.targets) % len(sources)] if sources else None
     family = socket.AF_INET6 if ":" in target.address else socket.AF_INET
     return Destination(target.name, family, (target.address, target.port), source)
 
@@ -71,24 +78,29 @@ def connecting_socket(to: Destination) -> socket.socket:
 
 
 class Opener:
-    """Opens the connections of one worker from `start` on (`time.monotonic` seconds)."""
+    """Opens the connections of one worker from `start` on (`time.monotonic` seconds), each made by `connect`.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, assignment: Assignment, start: float) -> None:
+    Of connections that belong together the first is opened in its turn, the others when they are asked for.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connect: Connect, assignment: Assignment, start: float) -> None:
         plan = assignment.plan
+        self._each = plan.connections_each
+        self._wanted = assignment.connections // self._each
         # The ramp is evened out over the workers of this host too: each takes every n-th connect.
         self._schedule = Schedule(
             start=start,
             end=math.inf,
-            per_s=assignment.connections / (plan.ramp_s or _TICK_S),
+            per_s=self._wanted / (plan.ramp_s or _TICK_S),
             offset=assignment.index / assignment.workers,
-            limit=assignment.connections,
+            limit=self._wanted,
         )
         self._retry_pace = max(_RETRIES_LEAST_PER_S, assignment.connections / max(1, plan.ramp_s))
         self._assignment = assignment
-        self._owner = owner
+        self._connect = connect
         self._loop = loop
         self._timeout_s = plan.timeout_s
-        self._begun = 0  # connections whose first attempt was made
+        self._begun = 0  # turns that have come
         self._again: list[tuple[float, int, int]] = []  # heap of (not before, number, attempts so far)
         self._again_allowance, self._again_counted_at = 0.0, start
         self._opening: dict[Connection, tuple[float, socket.socket]] = {}  # oldest first
@@ -100,8 +112,18 @@ class Opener:
         loop.add_reader(self._epoll.fileno(), self._connected)
         self._arm(time.monotonic())
 
+    def open(self, number: int) -> None:
+        """Open connection `number` now, in the place of one that has just been opened."""
+        if self._retrying:
+            self._attempt(number, 0, time.monotonic())
+
+    def open_at(self, number: int, at: float) -> None:
+        """Open connection `number` at the moment `at`, beside the ramp."""
+        heapq.heappush(self._again, (at, number, 0))
+        self._arm(time.monotonic())
+
     def opened(self, connection: Connection) -> None:
-        """The connection's session is open."""
+        """The connection is live."""
         self._done(connection)
 
     def failed(self, connection: Connection) -> None:
@@ -124,8 +146,8 @@ class Opener:
         self._retrying = False
         self._again.clear()
         first, part = self._assignment.first_connection, self._assignment
-        never = [destination(part, first + place).name for place in range(self._begun, part.connections)]
-        self._begun = part.connections
+        never = [destination(part, first + turn * self._each).name for turn in range(self._begun, self._wanted)]
+        self._begun = self._wanted
         return never
 
     def expire(self, now: float) -> None:
@@ -162,7 +184,7 @@ class Opener:
         if len(self._opening) >= IN_FLIGHT:
             return
         next_at = math.inf
-        if self._begun < self._assignment.connections and self._retrying:
+        if self._begun < self._wanted and self._retrying:
             next_at = self._schedule.time_of(self._begun)
         if self._again:
             allowed_at = self._again_counted_at + (1 - self._again_allowance) / self._retry_pace
@@ -178,7 +200,8 @@ class Opener:
         now = time.monotonic()
         due = self._schedule.due(now)
         while self._begun < due and len(self._opening) < IN_FLIGHT:
-            number, self._begun = self._assignment.first_connection + self._begun, self._begun + 1
+            number = self._assignment.first_connection + self._begun * self._each
+            self._begun += 1
             self._attempt(number, 0, now)
         # Attempts that are made again keep the pace of the ramp, else a server that refuses would be asked ever faster.
         earned = (now - self._again_counted_at) * self._retry_pace
@@ -194,7 +217,9 @@ class Opener:
 
     def _attempt(self, number: int, attempts: int, now: float) -> None:
         to = destination(self._assignment, number)
-        connection = Connection(self._owner, number, to.name, attempts)
+        connection = self._connect(number, to.name, attempts)
+        if connection is None:
+            return
         try:
             made = connecting_socket(to)
         except OSError as error:

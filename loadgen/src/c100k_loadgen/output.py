@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from c100k_loadgen.assignment import Totals
+from c100k_loadgen.fan_out import Heard, Published
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.recorder import Interval
 from c100k_loadgen.tally import CauseKey
@@ -16,6 +17,8 @@ from c100k_loadgen.tally import CauseKey
 _DELTAS = ("opened", "connect_errors", "closed", "intended", "sent", "answered", "errors", "timeouts")
 SECONDS_COLUMNS = ("t", "phase", "connected", *_DELTAS, "loop_lag_max_ms", "cpu_s", "rss_bytes")
 CAUSES_COLUMNS = ("t", "phase", "kind", "target", "cause", "count")
+FAN_OUT_COLUMNS = ("moment", "target", "listeners", "delivered", "duplicated", "last_ms")
+PUBLISHES_COLUMNS = ("moment", "target", "slip_ms", "answered_ms", "cause")
 
 
 class OwnCost(NamedTuple):
@@ -27,9 +30,14 @@ class OwnCost(NamedTuple):
 
 
 class WorkerFiles:
-    """Appends to `<host>-w<k>-seconds.csv`, `-causes.csv` and `-<phase>.hlog` in `directory`."""
+    """Appends to `<host>-w<k>-seconds.csv`, `-causes.csv` and `-<phase>.hlog` in `directory`.
 
-    def __init__(self, directory: Path, host: str, index: int) -> None:
+    With a fan-out also to `-fan-out.csv` and `-publishes.csv`, whose moments are Unix seconds and whose times count
+    from them.
+    """
+
+    def __init__(self, directory: Path, host: str, index: int, epoch: float) -> None:
+        self._epoch = epoch
         self._stem = directory / f"{host}-w{index}"
         self._seconds = self._open("-seconds.csv")
         self._causes = self._open("-causes.csv")
@@ -62,6 +70,30 @@ class WorkerFiles:
             log = self._logs[phase] = self._open(f"-{phase}.hlog")
             log.write(_log_header(t))
         log.write(f"Tag={tag},{t}.000,1.000,{interval.max_us / 1000:.3f},{interval.encoded}\n")
+
+    def heard(self, heard: Heard) -> None:
+        """What became of one publish; `last_ms` is empty when nobody heard of it."""
+        last_ms = "" if heard.last_at is None else f"{(heard.last_at - heard.moment) * 1000:.3f}"
+        counts = heard.listeners, heard.delivered, heard.duplicated
+        self._append("-fan-out.csv", FAN_OUT_COLUMNS, (self._unix(heard.moment), heard.target, *counts, last_ms))
+
+    def published(self, published: Published) -> None:
+        """One publish; a time is empty when that did not happen, and `cause` says why not."""
+        moment = published.moment
+        times = ("" if t is None else f"{(t - moment) * 1000:.3f}" for t in (published.sent_at, published.answered_at))
+        row = (self._unix(moment), published.target, *times, published.cause)
+        self._append("-publishes.csv", PUBLISHES_COLUMNS, row)
+
+    def _append(self, suffix: str, columns: Sequence[str], row: Sequence[object]) -> None:
+        """A row of a file that few runs have."""
+        with self._open(suffix) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if not file.tell():
+                writer.writerow(columns)
+            writer.writerow(row)
+
+    def _unix(self, t: float) -> str:
+        return f"{t + self._epoch:.3f}"
 
     def flush(self) -> None:
         for file in (self._seconds, self._causes, *self._logs.values()):

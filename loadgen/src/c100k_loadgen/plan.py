@@ -18,6 +18,7 @@ import yaml
 from msgspec import Meta
 
 from c100k_loadgen.errors import PlanError
+from c100k_loadgen.messages import STATELESS_REVISION
 from c100k_loadgen.phases import Timetable
 
 #: Names go into file names and CSV cells.
@@ -37,8 +38,23 @@ class Target(msgspec.Struct, frozen=True):
     port: Annotated[int, Meta(ge=1, le=65535)]
 
 
+class FanOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of the resource `uri` of every target, half a second into each `every_s` of the hold phase.
+
+    This host makes those of the targets in `publish_to`, by calling `tool`; some host must have each target.
+    """
+
+    every_s: Count
+    publish_to: list[Name] = []
+    tool: Name = "announce"
+    uri: str = "c100k://harness/announcement"
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One host's part of a run. Durations are whole seconds, so that each second's row lies in one phase.
+
+    `connections` are TCP connections, whatever kind of `connection` they carry: `session_stream` takes two for each
+    session. Those of publishers come on top.
 
     `rate_per_s` messages are sent over all of this host's connections from the settle phase on. `start_at` is in Unix
     seconds. `timeout_s` bounds a connect with its handshake, and each request. `controller_timeout_s` ends the run when
@@ -48,8 +64,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: Literal[1]
     run_id: Name
     host: Name
-    protocol: Literal["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] = "2025-11-25"
-    transport: Literal["tcp"] = "tcp"
+    protocol: Literal["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"] = "2025-11-25"
+    transport: Literal["tcp", "http"] = "tcp"
+    connection: Literal["session", "session_stream", "stateless", "listen"] = "session"
     targets: list[Target]
     source_addresses: list[str] = []
     connections: Count
@@ -62,11 +79,38 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 10.0
     workers: Count | Literal["auto"] = "auto"
     controller_timeout_s: Annotated[float, Meta(ge=0)] = 0.0
+    fan_out: FanOut | None = None
+
+    @property
+    def stateless(self) -> bool:
+        """Whether it is of the era without sessions."""
+        return self.connection in ("stateless", "listen")
+
+    @property
+    def connections_each(self) -> int:
+        """The TCP connections that one of what is held consists of."""
+        return 2 if self.connection == "session_stream" else 1
+
+    @property
+    def publish_to(self) -> list[str]:
+        return self.fan_out.publish_to if self.fan_out else []
 
     def resolved(self, now: float) -> Plan:
         """With a start, on a whole second: all hosts that are given the same start round it alike."""
         start_at = now + _LEAD_S if self.start_at is None else self.start_at
         return msgspec.structs.replace(self, start_at=float(math.ceil(start_at)))
+
+    @property
+    def publish_moments(self) -> list[float]:
+        """When a resolved plan has its publishes, and last the end of the last one's time; Unix seconds.
+
+        Half a second lies between them and the rows that every worker writes on the whole second.
+        """
+        if self.fan_out is None:
+            return []
+        first, every_s = self.timetable.hold_at + 0.5, self.fan_out.every_s
+        moments = [first + number * every_s for number in range(self.hold_s // every_s + 1)]
+        return [min(moment, self.timetable.stop_at) for moment in moments]
 
     @property
     def timetable(self) -> Timetable:
@@ -146,6 +190,9 @@ class _Reader:
         if key == "targets":
             values[key] = self._targets(node)
             return
+        if key == "fan_out":
+            values[key] = self.fields(node, FanOut, "fan_out.")
+            return
         try:
             value = self._constructor.construct_object(node, deep=True)
         except Exception:  # PyYAML lets through whatever its converters raise on an explicit tag
@@ -189,11 +236,38 @@ class _Reader:
         targets = [_address(target["address"]) for target in values.get("targets", []) if "address" in target]
         if len({address.version for address in (*sources, *targets) if address}) > 1 and sources:
             self._add(nodes["source_addresses"], "source_addresses and targets mix IPv4 and IPv6.")
+        if "connections" in values:
+            self._kinds(nodes, values)
         workers, connections = values.get("workers"), values.get("connections", math.inf)
         if isinstance(workers, int) and workers > connections:
             self._add(nodes["workers"], f"workers is {workers}, more than the {connections} connections they share.")
         if (start_at := values.get("start_at")) is not None and start_at < time.time():
             self._add(nodes["start_at"], f"start_at is {time.time() - start_at:,.1f} s in the past.")
+
+    def _kinds(self, nodes: dict[str, yaml.Node], values: dict[str, Any]) -> None:
+        """Kinds of connections, and what goes with them."""
+        kind, protocol = values.get("connection", "session"), values.get("protocol", "2025-11-25")
+        at = nodes.get("connection") or nodes["connections"]
+        if values.get("transport", "tcp") == "tcp" and kind != "session":
+            self._add(at, f"connection is {kind}, which needs transport: http.")
+        if (kind in ("stateless", "listen")) != (protocol == STATELESS_REVISION):
+            era = STATELESS_REVISION if protocol != STATELESS_REVISION else "2025-11-25 or older"
+            self._add(at, f"connection is {kind}, which needs a protocol of its era: {era}, not {protocol}.")
+        if kind == "listen" and values.get("rate_per_s"):
+            self._add(nodes["rate_per_s"], "rate_per_s must be 0: a connection that listens carries no calls.")
+        if kind == "session_stream" and values["connections"] % 2:
+            self._add(nodes["connections"], "connections must be even: each session has two, one for its stream.")
+        fan_out = values.get("fan_out")
+        if fan_out is None:
+            return
+        if kind not in ("session_stream", "listen"):
+            self._add(nodes["fan_out"], f"fan_out needs connections that listen, and connection is {kind}.")
+        if fan_out.get("every_s", 1) > values.get("hold_s", 300):
+            self._add(nodes["fan_out"], "fan_out.every_s is longer than hold_s.")
+        names = {target.get("name") for target in values.get("targets", [])}
+        for name in fan_out.get("publish_to", []):
+            if name not in names:
+                self._add(nodes["fan_out"], f"fan_out.publish_to holds {name!r}, which is not among the targets.")
 
     def _add(self, node: yaml.Node, sentence: str) -> None:
         self.problems.append((_line(node), sentence))

@@ -15,10 +15,10 @@ from collections.abc import Callable
 import msgspec
 
 from c100k_loadgen.connection import Connection, State
+from c100k_loadgen.messages import EchoCall, decode_envelope, decode_message, reply_to
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.recorder import Recorder
 from c100k_loadgen.schedule import Schedule
-from c100k_loadgen.session import EchoCall, decode_envelope, decode_message, reply_to
 from c100k_loadgen.tally import Tally
 
 #: The event loop's timers have a resolution of 1 ms. Whatever fell due meanwhile is sent together.
@@ -45,7 +45,8 @@ class Recorders:
 class Sender:
     """Sends the messages of `schedule` over the live connections in turn.
 
-    `hold_at` parts the schedule into the settle and the hold phase. When it is woken at or after `boundary` it calls
+    `hold_at` parts the schedule into the settle and the hold phase. Messages are `framed` by their connection where
+    the transport wants more than the line itself. When it is woken at or after `boundary` it calls
     `at_boundary` first, so that a second's row is written before anything of the next second is done.
     """
 
@@ -55,8 +56,10 @@ class Sender:
         tally: Tally,
         schedule: Schedule,
         hold_at: float,
-        payload_bytes: int,
+        echo: EchoCall,
         timeout_s: float,
+        *,
+        framed: bool,
         at_boundary: Callable[[float], None],
     ) -> None:
         self.live: list[Connection] = []
@@ -69,7 +72,8 @@ class Sender:
         self._totals = tally.totals
         self._schedule = schedule
         self._hold_at = hold_at
-        self._echo = EchoCall(payload_bytes)
+        self._echo = echo
+        self._framed = framed
         self._timeout_s = timeout_s
         self._at_boundary = at_boundary
         self._taken = 0  # messages of the schedule that were dealt with
@@ -120,6 +124,7 @@ class Sender:
         # More messages than connections: those for the same connection go out in one write.
         batches: defaultdict[Connection, list[bytes]] | None = defaultdict(list) if due - first > len(live) else None
         clock, outstanding, message, turn = time.monotonic, self.outstanding, self._echo.message, self._turn
+        framed = self._framed
         for k in range(first, due):
             intended = schedule.time_of(k)
             # Looked at each time: a write that finds its connection broken takes it out of `live`.
@@ -131,6 +136,8 @@ class Sender:
             connection = live[turn]
             turn += 1
             line, text = message(k + 1)
+            if framed:
+                line = connection.frame(k + 1, line)
             now = clock()
             outstanding[k + 1] = connection, intended, now, text
             slip_us = int((now - intended) * 1e6)
@@ -149,7 +156,7 @@ class Sender:
         return "hold" if intended >= self._hold_at else "settle"
 
     def received(self, connection: Connection, line: bytes, now: float) -> None:
-        """One line from a connection with an open session."""
+        """One message from a connection that is live."""
         try:
             message = decode_message(line)
         except msgspec.MsgspecError:
@@ -200,7 +207,7 @@ class Sender:
     def _asked(self, connection: Connection, request_id: int | str | None, method: str) -> None:
         """A request of the server gets its reply; a notification needs none."""
         if request_id is not None:
-            connection.write(reply_to(request_id, method))
+            connection.send(reply_to(request_id, method))
 
     def _unexpected(self, connection: Connection, request_id: int | str | None) -> None:
         """An answer to no request that is outstanding here: late ones were counted when they were given up."""
@@ -211,6 +218,14 @@ class Sender:
             if 0 < request_id < self._forgotten_below:
                 return
         self._tally.message_error(self._tally.phase, connection.target, "wrong_id")
+
+    def refused(self, connection: Connection, request_id: int, cause: str) -> None:
+        """A request was answered by the transport alone; one that has timed out was counted then."""
+        if self._given_up.pop(request_id, None) is not None:
+            return
+        outstanding = self.outstanding.pop(request_id, None)
+        if outstanding is not None:
+            self._tally.message_error(self._phase_of(outstanding[1]), connection.target, cause)
 
     def expire(self, now: float) -> None:
         """Give up requests whose time is over, counted from their intended send."""

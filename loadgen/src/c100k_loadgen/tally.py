@@ -22,6 +22,11 @@ class Tally:
         self.causes: Counter[CauseKey] = Counter()
         self.phase: Phase = "wait"
 
+    @property
+    def opening_phase(self) -> Phase:
+        """The phase that an attempt begins in now; the first may be a moment ahead of the ramp's first second."""
+        return "ramp" if self.phase == "wait" else self.phase
+
     def opened(self) -> None:
         self.totals.opened += 1
         self.totals.connected += 1

@@ -16,22 +16,25 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import uvloop
 
-from c100k_loadgen import connection as connections
+from c100k_loadgen import kinds
 from c100k_loadgen.assignment import Assignment, Report, Totals
-from c100k_loadgen.connection import Connection
+from c100k_loadgen.connection import MESSAGE_BOUND_BYTES, WRITE_BOUND_BYTES, Connection
+from c100k_loadgen.fan_out import Audience, Conductor, Publisher
+from c100k_loadgen.messages import EchoCall
 from c100k_loadgen.opener import Opener
 from c100k_loadgen.output import OwnCost, WorkerFiles
 from c100k_loadgen.phases import Phase
+from c100k_loadgen.plan import Plan
 from c100k_loadgen.recorder import Interval
 from c100k_loadgen.schedule import Schedule
 from c100k_loadgen.sender import Recorders, Sender
-from c100k_loadgen.session import initialize_request
 from c100k_loadgen.tally import Tally
 
 #: From linux/prctl.h.
@@ -59,16 +62,14 @@ class Worker:
         self, loop: asyncio.AbstractEventLoop, assignment: Assignment, reports: asyncio.WriteTransport
     ) -> None:
         plan = assignment.plan
-        self.protocol = plan.protocol
-        self.initialize = initialize_request(plan.protocol)
-        self.write_bound_bytes = max(connections.WRITE_BOUND_BYTES, 64 * plan.payload_bytes)
-        self.line_bound_bytes = connections.LINE_BOUND_BYTES + 2 * plan.payload_bytes
+        self.write_bound_bytes = max(WRITE_BOUND_BYTES, 64 * plan.payload_bytes)
+        self.message_bound_bytes = MESSAGE_BOUND_BYTES + 2 * plan.payload_bytes
         self.failed = False
         self._epoch = time.time() - time.monotonic()
         self._times = plan.timetable
         self._tally = Tally()
         self._before = Totals()
-        self._files = WorkerFiles(Path(assignment.output), plan.host, assignment.index)
+        self._files = WorkerFiles(Path(assignment.output), plan.host, assignment.index, self._epoch)
         self._statm = os.open("/proc/self/statm", os.O_RDONLY)
         self._reports = reports
         self._loop = loop
@@ -77,7 +78,16 @@ class Worker:
         self._end = asyncio.Event()
         self._drained = asyncio.Event()
         self._told_to_stop = False
-        self._opener = Opener(loop, self, assignment, self._times.ramp_at - self._epoch)
+        self._streamed = kinds.StreamedSessions(plan, self) if plan.connection == "session_stream" else None
+        self._connectors: dict[int, kinds.Connect] = {}  # of the publishers, by the number of their connection
+        self._connect: kinds.Connect
+        if self._streamed is not None:
+            self._connect = self._streamed.connect
+        elif plan.connection == "listen":
+            self._connect = kinds.listeners(plan, self)
+        else:
+            self._connect = kinds.callers(plan, self, "echo")
+        self._opener = Opener(loop, self._make, assignment, self._times.ramp_at - self._epoch)
         self._sender = Sender(
             loop,
             self._tally,
@@ -88,12 +98,22 @@ class Worker:
                 offset=assignment.index / assignment.workers,
             ),
             hold_at=self._times.hold_at - self._epoch,
-            payload_bytes=plan.payload_bytes,
+            echo=EchoCall(plan.payload_bytes, stateless=plan.stateless),
             timeout_s=plan.timeout_s,
+            framed=plan.transport == "http",
             at_boundary=self._end_seconds,
         )
         self._sender.boundary = self._second + 1 - self._epoch
-        self.line_received = self._sender.received  # no method of this class between them: it is called for each answer
+        moments = [t - self._epoch for t in plan.publish_moments]
+        self._audience = Audience(self._tally, moments, self._files.heard)
+        # Publishers are shared out over the workers; their connections are numbered after all others.
+        own = range(assignment.index, len(plan.publish_to), assignment.workers)
+        self._publishers = [self._publisher(plan, plan.connections + position) for position in own]
+        self._conductor = Conductor(loop, moments, self._audience, self._publishers)
+        # No method of this class between them: these are called for each answer.
+        self.message_received = self._sender.received
+        self.refused = self._sender.refused
+        self.heard = self._audience.heard
         self._arm_pulse()
 
     def _now(self) -> float:
@@ -103,23 +123,48 @@ class Worker:
 
     @property
     def phase(self) -> Phase:
-        """The phase that an attempt begins in now; the first may be a moment ahead of the ramp's first second."""
-        return "ramp" if self._tally.phase == "wait" else self._tally.phase
+        return self._tally.opening_phase
 
-    def session_opened(self, connection: Connection) -> None:
+    def opened(self, connection: Connection) -> None:
         self._opener.opened(connection)
-        self._sender.add(connection)
+        (self._sender if connection.calls else self._audience).add(connection)
         self._tally.opened()
+        if self._streamed is not None and (number := self._streamed.opened(connection)) is not None:
+            self._opener.open(number)
 
     def opening_failed(self, connection: Connection, cause: str) -> None:
         self._tally.connect_error(connection.phase, connection.target, cause)
+        if self._streamed is not None:
+            self._streamed.gone(connection, cause)
         self._opener.failed(connection)
 
-    def connection_ended(self, connection: Connection, cause: str) -> None:
-        self._sender.remove(connection)
+    def ended(self, connection: Connection, cause: str) -> None:
+        (self._sender if connection.calls else self._audience).remove(connection)
         self._tally.closed(connection.target, cause)
+        if self._streamed is not None:
+            self._streamed.gone(connection, cause)
         if cause != "stop":
             self._opener.again(connection.number, 0)
+
+    # Making them.
+
+    def _make(self, number: int, target: str, attempts: int) -> Connection | None:
+        return self._connectors.get(number, self._connect)(number, target, attempts)
+
+    def _publisher(self, plan: Plan, number: int) -> Publisher:
+        assert plan.fan_out is not None
+        publisher = Publisher(
+            self._tally,
+            self._opener,
+            plan.publish_to[number - plan.connections],
+            plan.fan_out.tool,
+            self._files.published,
+            stateless=plan.stateless,
+            bounds=(self.write_bound_bytes, self.message_bound_bytes),
+        )
+        self._connectors[number] = kinds.callers(plan, publisher, plan.fan_out.tool)
+        self._opener.open_at(number, self._times.ramp_at - self._epoch)
+        return publisher
 
     # The clock.
 
@@ -185,6 +230,8 @@ class Worker:
         self._files.causes(t, self._tally.take_causes())
         settle = self._intervals("settle", self._sender.settle, t, always=phase == "settle")
         hold = self._intervals("hold", self._sender.hold, t, always=phase == "hold")
+        if (fan_out := self._audience.recorder.take()).samples:
+            self._files.interval("hold", "fan_out", t, fan_out)
         self._files.flush()
         response = hold if hold.samples or not settle.samples else settle
         if whole and self._reports.get_write_buffer_size() < _REPORT_BACKLOG_BYTES and not self._reports.is_closing():
@@ -225,6 +272,9 @@ class Worker:
         self._opener.stop()
         self._sender.stop(min(time.monotonic(), self._times.stop_at - self._epoch))
         await self._drained.wait()
+        self._audience.finish()
+        for publisher in self._publishers:
+            publisher.finish("timeout")
         await self._close_connections()
         now = time.monotonic()
         self._end_seconds(now)
@@ -235,11 +285,15 @@ class Worker:
         return 1 if self.failed else 0
 
     async def _close_connections(self) -> None:
-        live = self._sender.live
-        while live:
-            for connection in live[-_CLOSE_BATCH:]:
-                connection.close()
-            await asyncio.sleep(0)
+        for publisher in self._publishers:
+            if publisher.connection is not None:
+                publisher.connection.close()
+        lists: tuple[Sequence[Connection], ...] = (self._audience.live, self._sender.live)
+        for live in lists:
+            while live:
+                for connection in live[-_CLOSE_BATCH:]:
+                    connection.close()
+                await asyncio.sleep(0)
         # The event loop closes the sockets in its next turns.
         await asyncio.sleep(_PULSE_S)
 

@@ -24,6 +24,23 @@ def echo(text: Annotated[str, msgspec.Meta(description="What to answer.")]) -> s
     return text
 
 
+# What the harness has changed, to see how soon all who listen know.
+ANNOUNCEMENT = "c100k://harness/announcement"
+
+
+@ECHO.resource(ANNOUNCEMENT)
+def announcement() -> str:
+    """Changes whenever the tool `announce` is called."""
+    return "announced"
+
+
+@ECHO.tool(inline=True)
+def announce() -> str:
+    """Tells all who listen to c100k://harness/announcement that it has changed."""
+    ECHO.updated(ANNOUNCEMENT)
+    return "announced"
+
+
 def compile_inline(tool: Tool) -> Callable[[msgspec.Raw], bytes]:
     """A tool whose function returns at once, from encoded arguments to an encoded result."""
     assert tool.signature.arguments is not None

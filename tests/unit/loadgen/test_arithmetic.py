@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c100k_loadgen.assignment import assignments
+from c100k_loadgen.messages import EchoCall
 from c100k_loadgen.opener import destination
 from c100k_loadgen.phases import Timetable
 from c100k_loadgen.plan import Plan, Target
 from c100k_loadgen.recorder import COUNTS, HIGHEST_US, Recorder
 from c100k_loadgen.schedule import Schedule
-from c100k_loadgen.session import EchoCall
 
 values = st.lists(
     st.one_of(st.integers(0, HIGHEST_US), st.integers(0, 5000), st.integers(0, 34).map(lambda n: 2**n // 2))

@@ -1,0 +1,178 @@
+"""The MCP messages of both eras as JSON-RPC 2.0: sessions (2025-11-25 and its elders) and stateless (2026-07-28).
+
+Each ends with a newline, which the framing over TCP needs and JSON in an HTTP body allows.
+"""
+
+from __future__ import annotations
+
+import functools
+import string
+from typing import Any, Literal
+
+import msgspec
+
+from c100k_loadgen.version import VERSION
+
+#: The revisions with a handshake and sessions, and the one without.
+SESSION_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+STATELESS_REVISION = "2026-07-28"
+
+#: The first request of a connection has the id 0, as the official TypeScript SDK begins; calls count from 1.
+FIRST_ID = 0
+#: The id of `resources/subscribe`, which comes between the handshake and the first call.
+SUBSCRIBE_ID = -1
+
+INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
+ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+RESOURCE_UPDATED = "notifications/resources/updated"
+
+_METHOD_NOT_FOUND = -32601
+_CLIENT = {"name": "c100k-loadgen", "version": VERSION}
+_META = {
+    "io.modelcontextprotocol/protocolVersion": STATELESS_REVISION,
+    "io.modelcontextprotocol/clientInfo": _CLIENT,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+class Content(msgspec.Struct, gc=False):
+    text: str | None = None
+
+
+class CallResult(msgspec.Struct, gc=False):
+    content: list[Content]
+    isError: bool = False
+
+
+class Message(msgspec.Struct, gc=False):
+    """A message from the server to one that calls: the answer to a call, or a request or notification of its own."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str | None = None
+    method: str | None = None
+    result: CallResult | None = None
+    error: Any = None
+
+
+class InitializeResult(msgspec.Struct):
+    protocolVersion: str
+    capabilities: dict[str, Any]
+    serverInfo: dict[str, Any]
+
+
+class InitializeAnswer(msgspec.Struct):
+    jsonrpc: Literal["2.0"]
+    id: int | str | None = None
+    method: str | None = None
+    result: InitializeResult | None = None
+
+
+class DiscoverResult(msgspec.Struct):
+    supportedVersions: list[str]
+    capabilities: dict[str, Any]
+
+
+class DiscoverAnswer(msgspec.Struct):
+    jsonrpc: Literal["2.0"]
+    id: int | str | None = None
+    method: str | None = None
+    result: DiscoverResult | None = None
+
+
+class Changed(msgspec.Struct):
+    uri: str | None = None
+
+
+class Notification(msgspec.Struct):
+    """What comes on a stream: a notification, or with an id a request of the server or its last word."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str | None = None
+    method: str | None = None
+    params: Changed | None = None
+
+
+class Envelope(msgspec.Struct):
+    """Any JSON-RPC message, for one whose contents do not matter, or are not what they should be."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str | None = None
+    method: str | None = None
+    error: Any = None
+
+
+decode_message = msgspec.json.Decoder(Message).decode
+decode_initialize = msgspec.json.Decoder(InitializeAnswer).decode
+decode_discover = msgspec.json.Decoder(DiscoverAnswer).decode
+decode_notification = msgspec.json.Decoder(Notification).decode
+decode_envelope = msgspec.json.Decoder(Envelope).decode
+
+
+@functools.cache
+def initialize_request(protocol: str) -> bytes:
+    params = {"protocolVersion": protocol, "capabilities": {}, "clientInfo": _CLIENT}
+    return _request(FIRST_ID, "initialize", params)
+
+
+def accepts(answer: InitializeAnswer, protocol: str) -> bool:
+    """Whether this opens a session of `protocol`."""
+    return answer.id == FIRST_ID and answer.result is not None and answer.result.protocolVersion == protocol
+
+
+def subscribe_request(uri: str) -> bytes:
+    return _request(SUBSCRIBE_ID, "resources/subscribe", {"uri": uri})
+
+
+def discover_request() -> bytes:
+    return _request(FIRST_ID, "server/discover", {"_meta": _META})
+
+
+def listen_request(uri: str | None) -> bytes:
+    """Listen to the resource `uri`, or to changes of the list of tools, which every server has."""
+    wanted: dict[str, Any] = {"toolsListChanged": True} if uri is None else {"resourceSubscriptions": [uri]}
+    return _request(FIRST_ID, "subscriptions/listen", {"notifications": wanted, "_meta": _META})
+
+
+def publish_request(request_id: int, tool: str, *, stateless: bool) -> bytes:
+    """The call of `tool`, which needs no arguments, to make a resource change."""
+    params = {"name": tool, "arguments": {}, **({"_meta": _META} if stateless else {})}
+    return _request(request_id, "tools/call", params)
+
+
+def reply_to(request_id: int | str, method: str) -> bytes:
+    """The answer to a request of the server: this client has no capability but to be pinged."""
+    if method == "ping":
+        return _line({"jsonrpc": "2.0", "id": request_id, "result": {}})
+    error = {"code": _METHOD_NOT_FOUND, "message": f"Method not found: {method}"}
+    return _line({"jsonrpc": "2.0", "id": request_id, "error": error})
+
+
+def _request(request_id: int, method: str, params: dict[str, Any]) -> bytes:
+    return _line({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(message) + b"\n"
+
+
+class EchoCall:
+    """`tools/call` of `echo`; its text has exactly `payload_bytes` and follows from the id, so it can be checked."""
+
+    __slots__ = ("_end", "_filler", "_payload_bytes")
+
+    def __init__(self, payload_bytes: int, *, stateless: bool = False) -> None:
+        letters = string.ascii_lowercase
+        self._filler = "-" + (letters * (payload_bytes // len(letters) + 1))[:payload_bytes]
+        self._payload_bytes = payload_bytes
+        meta = f',"_meta":{msgspec.json.encode(_META).decode()}' if stateless else ""
+        self._end = f'"}}{meta}}}}}\n'
+
+    def message(self, request_id: int) -> tuple[bytes, str]:
+        """The request as a line, and the text that it asks to have back."""
+        text = f"{request_id}{self._filler}"[: self._payload_bytes]
+        # Written by hand: nothing in it needs escaping, and this takes a third of the time of encoding a dictionary.
+        line = (
+            f'{{"jsonrpc":"2.0","id":{request_id},"method":"tools/call",'
+            f'"params":{{"name":"echo","arguments":{{"text":"{text}{self._end}'
+        )
+        return line.encode("ascii"), text

@@ -13,13 +13,18 @@ S = TypeVar("S", ClientSecond, ServerSecond)
 
 def server_cost(hosts: Sequence[HostSamples], hold: range, answered: int) -> Server:
     """Server CPU over messages received, and memory over connections, on each host and in all."""
+    # Where nothing was to be answered, what servers received are no messages that their CPU was spent on.
     by_host = {
         host.name: _cost(
-            host.server, hold, lambda second: second.connections, _received(host, hold), _gc_pause(host, hold)
+            host.server,
+            hold,
+            lambda second: second.connections,
+            _received(host, hold) if answered else None,
+            _gc_pause(host, hold),
         )
         for host in hosts
     }
-    received = sum(_received(host, hold) or 0 for host in hosts)
+    received = sum(_received(host, hold) or 0 for host in hosts) if answered else 0
     deaths = sum(event["event"] == "worker_died" for host in hosts for event in host.events)
     connections = sum(_most(host.server, hold, lambda second: second.connections) for host in hosts)
     return Server(_total(by_host, connections, received or answered), by_host, deaths)
@@ -37,6 +42,9 @@ def generator_cost(hosts: Sequence[HostSamples], hold: range, slip: Percentiles)
         total=_total(by_host, connections, sum(_answered(host) for host in hosts)),
         by_host=by_host,
         slip_ms=slip,
+        loop_lag_max_ms=max(
+            (second.loop_lag_max_ms for host in hosts for second in _inside(host.client, hold)), default=None
+        ),
         workers=len(workers),
         worker_deaths=sum(worker["died_at"] is not None for worker in workers),
         unfinished_hosts=sum(host.generator is None or host.generator["stop_reason"] != "completed" for host in hosts),

@@ -81,33 +81,39 @@ def _kernel(host: HostSamples, t: int, idle: float | None) -> int | None:
 
 @dataclass(frozen=True)
 class Total:
-    """All hosts in the second `t`. `kernel` is in connections: half of the sockets, as both ends are counted."""
+    """All hosts in the second `t`. `kernel` is in connections: half of the sockets, as both ends are counted.
+
+    The connections of the publishers are in all three counts, but are not what is held.
+    """
 
     t: int
     client: int
     server: int
     kernel: int
     disagreement: int
+    publishers: int = 0
 
     @property
     def held(self) -> int:
-        return min(self.client, self.server, self.kernel)
+        return max(0, min(self.client, self.server, self.kernel) - self.publishers)
 
 
-def totals(ledger: Iterable[Entry]) -> list[Total]:
+def totals(ledger: Iterable[Entry], publishers: int = 0) -> list[Total]:
     """The seconds for which every host gave all its counts."""
     by_second: dict[int, list[Entry]] = {}
     for entry in ledger:
         by_second.setdefault(entry.t, []).append(entry)
-    return [_total(t, group) for t, group in sorted(by_second.items()) if all(entry.complete for entry in group)]
+    return [
+        _total(t, group, publishers) for t, group in sorted(by_second.items()) if all(entry.complete for entry in group)
+    ]
 
 
-def _total(t: int, group: list[Entry]) -> Total:
+def _total(t: int, group: list[Entry], publishers: int) -> Total:
     client = sum(entry.client or 0 for entry in group)
     server = sum(entry.server or 0 for entry in group)
     sockets = sum(entry.kernel or 0 for entry in group)
     by_host = (abs((entry.kernel or 0) - (entry.client or 0) - (entry.server or 0)) for entry in group)
-    return Total(t, client, server, (sockets + 1) // 2, disagreement=max(abs(client - server), *by_host))
+    return Total(t, client, server, (sockets + 1) // 2, max(abs(client - server), *by_host), publishers)
 
 
 def judge(hold: Sequence[Total], hold_s: int, target: int) -> Ledger:

@@ -103,11 +103,15 @@ class Server(msgspec.Struct, frozen=True):
 
 
 class LoadGenerator(msgspec.Struct, frozen=True):
-    """How good the instrument was: what it cost, and how late it sent (`slip`: actual minus intended send)."""
+    """How good the instrument was: what it cost, and how late it sent (`slip`: actual minus intended send).
+
+    `loop_lag_max_ms` is the longest that a worker's event loop was held up in the hold.
+    """
 
     total: ProcessCost
     by_host: dict[str, ProcessCost]
     slip_ms: Percentiles
+    loop_lag_max_ms: float | None
     workers: int
     worker_deaths: int
     unfinished_hosts: int
@@ -132,6 +136,41 @@ class Kernel(msgspec.Struct, frozen=True):
     listen_overflows: int
     listen_drops: int
     conntrack_full: bool
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """One change of all targets at once: who was to hear of it, who did, and when the last one had.
+
+    Times are milliseconds from `moment`, when it was meant to be; `slip_ms` is how late the last publisher was.
+    """
+
+    moment: float
+    listeners: int
+    delivered: int
+    missing: int
+    duplicated: int
+    last_ms: float | None
+    slip_ms: float | None
+
+
+class FanOut(msgspec.Struct, frozen=True):
+    """All publishes together; `latency_ms` is from the intended publish to each receipt, `last_ms` to the slowest last.
+
+    A publish counts in `publishes` when there was somebody to hear of it and each target had its publisher;
+    `publish_errors` are the publishers' calls that were not answered as they should be.
+    """
+
+    planned: int
+    publishes: int
+    listeners: int
+    delivered: int
+    missing: int
+    duplicated: int
+    latency_ms: Percentiles
+    last_ms: float | None
+    slip_max_ms: float | None
+    publish_errors: dict[str, int]
+    each: list[Publish]
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -168,10 +207,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     loadgen: LoadGenerator
     ledger: Ledger
     kernel: Kernel
+    fan_out: FanOut | None = None
     recovery: list[dict[str, Any]] = []
     registry: dict[str, Any] | None = None
     rules: list[Rule]
     validity: list[Rule]
+    not_judged: list[str] = []
     verdict: Verdict
     reasons: list[str]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import UnionType
 from typing import Any
 
 import msgspec
@@ -30,7 +31,10 @@ class RuleError(C100KError):
 
 
 class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One rule as a user writes it; `scenarios` limits it to some, by default it holds for all."""
+    """One rule as a user writes it; `scenarios` limits it to some, by default it holds for all.
+
+    `when` names a setting of the run: where that is 0 there is nothing to judge.
+    """
 
     name: str
     metric: str
@@ -38,10 +42,15 @@ class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: float | str
     phase: str = "hold"
     scenarios: list[str] = []
+    when: str = ""
+
+    def concerns(self, scenario: str, settings: Mapping[str, Any]) -> bool:
+        """Whether a run of `scenario` with these settings is to be judged by it."""
+        return (not self.scenarios or scenario in self.scenarios) and bool(not self.when or settings.get(self.when))
 
 
-def parse(specs: Sequence[Mapping[str, Any]], variable: str) -> list[RuleSpec]:
-    """The rules of the variable `variable`.
+def parse(specs: Sequence[Mapping[str, Any]], variable: str, settings: Mapping[str, Any]) -> list[RuleSpec]:
+    """The rules of the variable `variable`, for a run with these settings.
 
     Raises:
         RuleError: with the rule and what is wrong with it.
@@ -55,6 +64,10 @@ def parse(specs: Sequence[Mapping[str, Any]], variable: str) -> list[RuleSpec]:
             raise RuleError(f"{where} is malformed: {error}.") from None
         if rule.op not in _OPERATORS:
             raise RuleError(f"{where} ({rule.name}) has the operator {rule.op!r}; use one of {' '.join(_OPERATORS)}.")
+        if rule.when and rule.when not in settings:
+            close = difflib.get_close_matches(rule.when, settings, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(settings)}."
+            raise RuleError(f"{where} ({rule.name}) depends on {rule.when!r}, which is no setting of a run; {hint}")
         for path in (rule.metric, rule.limit):
             if isinstance(path, str) and path not in METRICS:
                 close = difflib.get_close_matches(path, METRICS, 1)
@@ -64,11 +77,9 @@ def parse(specs: Sequence[Mapping[str, Any]], variable: str) -> list[RuleSpec]:
     return parsed
 
 
-def evaluate(
-    rules: Iterable[RuleSpec], scenario: str, figures: Mapping[str, Any], samples: Callable[[str], int]
-) -> list[Rule]:
-    """Hold the rules that concern `scenario` against `figures` (the sections of a run, by name)."""
-    return [_evaluate(rule, figures, samples) for rule in rules if not rule.scenarios or scenario in rule.scenarios]
+def evaluate(rules: Iterable[RuleSpec], figures: Mapping[str, Any], samples: Callable[[str], int]) -> list[Rule]:
+    """Hold the rules against `figures` (the sections of a run, by name)."""
+    return [_evaluate(rule, figures, samples) for rule in rules]
 
 
 def _evaluate(rule: RuleSpec, figures: Mapping[str, Any], samples: Callable[[str], int]) -> Rule:
@@ -104,8 +115,9 @@ def format_number(value: float | None, digits: int | None = None) -> str:
 
 def _numeric_paths(struct: type[msgspec.Struct], prefix: str = "") -> Iterable[str]:
     for field in msgspec.structs.fields(struct):
-        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
-            yield from _numeric_paths(field.type, f"{prefix}{field.name}.")
+        kinds = field.type.__args__ if isinstance(field.type, UnionType) else (field.type,)
+        if isinstance(kinds[0], type) and issubclass(kinds[0], msgspec.Struct):
+            yield from _numeric_paths(kinds[0], f"{prefix}{field.name}.")
         elif field.type in (int, float, bool, int | None, float | None):
             yield prefix + field.name
 
@@ -126,6 +138,8 @@ def samples_behind(figures: Mapping[str, Any]) -> Callable[[str], int]:
             return owner.samples
         if section == "messages":
             return int(figures["messages"].intended)
+        if section == "fan_out":
+            return int(figures["fan_out"].listeners) if figures["fan_out"] else 0
         return int(figures["ledger"].seconds)
 
     return count

@@ -66,6 +66,13 @@ class HostSamples:
     kernel: dict[int, dict[str, float]]
     events: list[dict[str, Any]]
     facts: dict[str, Any]
+    heard: list[dict[str, str]]
+    published: list[dict[str, str]]
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """The plan that its generator carried out, empty when there was none."""
+        return self.generator["plan"] if self.generator else {}
 
 
 def read_host(run: RunDirectory, name: str) -> HostSamples:
@@ -80,6 +87,8 @@ def read_host(run: RunDirectory, name: str) -> HostSamples:
         kernel={int(row["t"]): row for row in _numbers(directory / "kernel.csv")},
         events=_events(directory / "server.jsonl"),
         facts=_json(directory / "facts.json") or {},
+        heard=[row for path in sorted(directory.glob("*-fan-out.csv")) for row in _rows(path)],
+        published=[row for path in sorted(directory.glob("*-publishes.csv")) for row in _rows(path)],
     )
 
 

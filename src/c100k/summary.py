@@ -12,7 +12,17 @@ from c100k.verdict import HEADLINE_CONNECTIONS, is_scaled_down
 def text(run: Run) -> str:
     """The summary, some 40 lines of at most 120 characters."""
     return "\n".join(
-        [*_asked(run), *_held(run), *_messages(run), *_cost(run), *_rules(run), "", verdict_line(run), *_reasons(run)]
+        [
+            *_asked(run),
+            *_held(run),
+            *_messages(run),
+            *_fan_out(run),
+            *_cost(run),
+            *_rules(run),
+            "",
+            verdict_line(run),
+            *_reasons(run),
+        ]
     )
 
 
@@ -56,6 +66,9 @@ def _held(run: Run) -> Iterable[str]:
 
 def _messages(run: Run) -> Iterable[str]:
     messages = run.messages
+    if not messages.intended:
+        yield "messages     none were intended, so there is no response time to judge"
+        return
     rate = "unknown" if messages.error_rate is None else f"{messages.error_rate:.4%}"
     yield (
         f"messages     {messages.intended:,} intended, {messages.sent:,} sent, {messages.answered:,} answered "
@@ -64,6 +77,20 @@ def _messages(run: Run) -> Iterable[str]:
     yield f"response ms  {_percentiles(run.latency_ms)}   from the intended send"
     yield f"service ms   {_percentiles(run.service_ms)}   from the actual send"
     yield f"slip ms      {_percentiles(run.loadgen.slip_ms)}   actual after intended send"
+
+
+def _fan_out(run: Run) -> Iterable[str]:
+    fan_out = run.fan_out
+    if fan_out is None:
+        return
+    failed = _causes(fan_out.publish_errors)
+    yield (
+        f"fan-out      {fan_out.publishes} of {fan_out.planned} publishes, {fan_out.delivered:,} of "
+        f"{fan_out.listeners:,} notifications delivered, {fan_out.duplicated:,} of them twice{failed}"
+    )
+    yield f"fan-out ms   {_percentiles(fan_out.latency_ms)}   from the intended publish"
+    last = ", ".join(format_number(publish.last_ms, 0) for publish in fan_out.each)
+    yield f"last has it  after {last} ms; publishers late by {format_number(fan_out.slip_max_ms, 1)} ms at most"
 
 
 def _cost(run: Run) -> Iterable[str]:
@@ -82,6 +109,7 @@ def _rules(run: Run) -> Iterable[str]:
         for rule in rules:
             actual, limit = format_number(rule.actual), format_number(rule.limit)
             yield f"{title:<9}{_mark(rule):<5}{rule.name:<36}{actual:>12} {rule.op:<2} {limit}"
+    yield from (f"{'':<9}{'--':<5}not judged: {reason}" for reason in run.not_judged)
 
 
 def _reasons(run: Run) -> Iterable[str]:

@@ -10,17 +10,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from c100k import __version__, ledger, rules
+from c100k import __version__, fan_out, ledger, rules
 from c100k.attribution import explain_closes, explain_deaths
 from c100k.cost import generator_cost, kernel_growth, server_cost
 from c100k.histograms import empty, merge_by_second, percentiles
 from c100k.record import Connections, Host, Messages, Percentiles, Phase, Run, Verdict
+from c100k.rules import RuleSpec
 from c100k.run_directory import RunDirectory
 from c100k.samples import Cause, HostSamples, read_host
 from c100k.timeline import TimelineWriter
 
 #: The mission's figure: a run below it says so in its verdict.
 HEADLINE_CONNECTIONS = 100_000
+
+#: What is held, by transport and kind of connection, in the words of the verdict.
+CONNECTION_KINDS = {
+    ("tcp", "session"): "TCP connection with one MCP session",
+    ("http", "session"): "HTTP connection with one MCP session",
+    ("http", "session_stream"): "half HTTP connections with one MCP session, half their GET streams",
+    ("http", "stateless"): "HTTP connection of stateless requests",
+    ("http", "listen"): "HTTP connection with a subscriptions/listen stream",
+}
+
+_TAGS = ("response", "service", "slip", "fan_out")
 
 
 @dataclass(frozen=True)
@@ -61,10 +73,10 @@ def judge(run: RunDirectory) -> Run:
     start, end = (clock.start, clock.hold_end) if clock else (math.inf, math.inf)
     entries = ledger.entries(hosts, servers, loadgens, start)
     ledger.write(run.ledger, entries)
-    totals = ledger.totals(entries)
+    totals = ledger.totals(entries, fan_out.publishers(hosts))
     hold = [total for total in totals if total.t in seconds]
     target = int(plan["settings"]["c100k_connections"])
-    latency, service, slip = _latencies(run, hosts)
+    latency, service, slip, heard = _latencies(run, hosts)
     messages = _messages(hosts, len(seconds), latency, slip)
     figures: dict[str, Any] = {
         "connections": _connections(hosts, clock, totals, hold, target),
@@ -75,10 +87,13 @@ def judge(run: RunDirectory) -> Run:
         "loadgen": generator_cost([host for host in hosts if host.name in loadgens], seconds, slip),
         "ledger": ledger.judge(hold, clock.planned_hold_s if clock else 0, target),
         "kernel": kernel_growth(hosts, start, end),
+        "fan_out": fan_out.judge(hosts, heard),
     }
     behind = rules.samples_behind(figures)
-    sla = rules.evaluate(rules.parse(plan["sla"], "c100k_sla"), plan["scenario"], figures, behind)
-    validity = rules.evaluate(rules.parse(plan["validity"], "c100k_validity"), plan["scenario"], figures, behind)
+    not_judged: list[str] = []
+    sla, validity = (
+        rules.evaluate(_concerning(plan, name, not_judged), figures, behind) for name in ("sla", "validity")
+    )
     invalid = [
         *_failures(run),
         *_unfinished(run, hosts, loadgens),
@@ -95,7 +110,7 @@ def judge(run: RunDirectory) -> Run:
         substrate=plan["substrate"],
         protocol=plan["protocol"],
         transport=plan["transport"],
-        connection_kind="TCP connection with one MCP session",
+        connection_kind=CONNECTION_KINDS[plan["transport"], plan.get("connection", "session")],
         hosts=[
             Host(host["name"], host["address"], host["groups"], sample.facts)
             for host, sample in zip(plan["hosts"], hosts, strict=True)
@@ -104,12 +119,25 @@ def judge(run: RunDirectory) -> Run:
         phases=_phases(clock),
         rules=sla,
         validity=validity,
+        not_judged=not_judged,
         verdict=verdict,
         reasons=[*invalid, *failed, *explain_deaths(hosts), *explain_closes(hosts)]
         if verdict is not Verdict.PASS
         else [],
         **figures,
     )
+
+
+def _concerning(plan: dict[str, Any], name: str, not_judged: list[str]) -> list[RuleSpec]:
+    """The rules for this run; what it gives nothing to judge by is added to `not_judged`, with the reason."""
+    settings = plan["settings"]
+    specs = rules.parse(plan[name], f"c100k_{name}", settings)
+    not_judged += [
+        f"{rule.name}: {rule.when} is {settings.get(rule.when)}"
+        for rule in specs
+        if rule.concerns(plan["scenario"], {rule.when: True}) and not rule.concerns(plan["scenario"], settings)
+    ]
+    return [rule for rule in specs if rule.concerns(plan["scenario"], settings)]
 
 
 def _clock(hosts: Iterable[HostSamples]) -> Clock | None:
@@ -147,7 +175,7 @@ def _connections(
 ) -> Connections:
     errors, closes = _count_causes(hosts, "connect_error"), _count_causes(hosts, "close")
     unexplained = Counter({cause: count for cause, count in closes.items() if cause != "stop"})
-    reached = next((total.t for total in totals if total.client >= target), None)
+    reached = next((total.t for total in totals if total.client - total.publishers >= target), None)
     ramp_s = max(1, reached + 1 - math.floor(clock.start)) if clock and reached is not None else None
     held_min = min((total.held for total in hold), default=None)
     return Connections(
@@ -197,9 +225,11 @@ def _messages(hosts: Sequence[HostSamples], seconds: int, response: Percentiles,
     )
 
 
-def _latencies(run: RunDirectory, hosts: Sequence[HostSamples]) -> tuple[Percentiles, Percentiles, Percentiles]:
-    """Response, service and slip over the hold; the time line by the second falls out on the way."""
-    whole = {tag: empty() for tag in ("response", "service", "slip")}
+def _latencies(
+    run: RunDirectory, hosts: Sequence[HostSamples]
+) -> tuple[Percentiles, Percentiles, Percentiles, Percentiles]:
+    """Response, service, slip and fan-out over the hold; the time line by the second falls out on the way."""
+    whole = {tag: empty() for tag in _TAGS}
     with TimelineWriter(run.timeline, hosts) as timeline:
         for t, merged in merge_by_second(sorted(run.histograms.glob("*.hlog"))):
             response = empty()
@@ -209,8 +239,8 @@ def _latencies(run: RunDirectory, hosts: Sequence[HostSamples]) -> tuple[Percent
                 if phase == "hold":
                     whole[tag].add(histogram)
             timeline.add(t, response)
-    response_ms, service_ms, slip_ms = (percentiles(histogram) for histogram in whole.values())
-    return response_ms, service_ms, slip_ms
+    response_ms, service_ms, slip_ms, fan_out_ms = (percentiles(histogram) for histogram in whole.values())
+    return response_ms, service_ms, slip_ms, fan_out_ms
 
 
 def _failures(run: RunDirectory) -> list[str]:

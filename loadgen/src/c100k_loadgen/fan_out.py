@@ -77,6 +77,7 @@ class Audience:
 
     def add(self, connection: Connection) -> None:
         listener = cast(HttpListener, connection)
+        self.advance(time.monotonic())
         listener.place = len(self.live)
         self.live.append(listener)
         if self._publish < 0:
@@ -86,6 +87,7 @@ class Audience:
 
     def remove(self, connection: Connection) -> None:
         listener = cast(HttpListener, connection)
+        self.advance(time.monotonic())  # who goes after the moment has missed it
         last = self.live.pop()
         if last is not listener:
             last.place = listener.place

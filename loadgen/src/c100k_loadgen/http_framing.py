@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 HEAD_BOUND_BYTES = 64 * 1024
 _CHUNK_LINE_BOUND_BYTES = 256
+_HEXADECIMAL = b"0123456789abcdefABCDEF"
 _WITHOUT_BODY = (204, 304)
 
 
@@ -185,11 +186,7 @@ def _chunk(data: bytes, at: int, bound: int) -> tuple[int, int, int] | None:
             raise FramingError("garbage")
         return None
     digits = data[at:line_end].partition(b";")[0].strip()
-    try:
-        size = int(digits, 16) if digits.isalnum() else -1
-    except ValueError:
-        size = -1
-    if not 0 <= size <= bound:
+    if not digits or digits.strip(_HEXADECIMAL) or (size := int(digits, 16)) > bound:
         raise FramingError("garbage")
     start = line_end + 2
     if size == 0:

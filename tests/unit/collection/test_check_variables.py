@@ -72,9 +72,9 @@ def test_good_variables_pass(play: Play) -> None:
         ("connections=5", "did you mean c100k_connections?"),
         ("tune_nothing_like_it=5", "`ansible-doc -t role -l c100k.harness` lists what there is."),
         ("c100k_connections=many", "c100k_connections (set on the command line) cannot be used: "),
-        ("c100k_transport=udp", "value of c100k_transport must be one of: tcp, got: udp."),
+        ("c100k_transport=udp", "value of c100k_transport must be one of: tcp, http, got: udp."),
         ("c100k_connections=0", "c100k_connections (0) must be at least 1"),
-        ("c100k_port=7001", "the three ports (7001, 7001, 7002) must differ"),
+        ("c100k_port=7001", "the four ports (7001, 7001, 7002, 7003) must differ"),
     ],
 )
 def test_bad_variables_are_refused(play: Play, variable: str, sentence: str) -> None:

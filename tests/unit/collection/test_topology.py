@@ -48,6 +48,20 @@ def test_a_plan_gives_out_everything(
         assert name not in part["targets"] or servers == [name]
 
 
+@given(servers=names, loadgens=names, pairs=st.integers(0, 100_000))
+def test_pairs_are_never_parted_and_each_server_has_its_publisher(
+    topology: ModuleType, servers: list[str], loadgens: list[str], pairs: int
+) -> None:
+    plan = topology.load_plan({"servers": servers, "loadgens": loadgens}, 2 * pairs, 0, 2)
+
+    assert sum(part["connections"] for part in plan["loadgens"].values()) == 2 * pairs
+    assert all(part["connections"] % 2 == 0 for part in plan["loadgens"].values())
+    reached = {server for part in plan["loadgens"].values() for server in part["targets"]}
+    published = [server for part in plan["loadgens"].values() for server in part["publish_to"]]
+    assert sorted(published) == sorted(reached)
+    assert all(set(part["publish_to"]) <= set(part["targets"]) for part in plan["loadgens"].values())
+
+
 def test_four_hosts_expect_a_quarter_each(topology: ModuleType) -> None:
     hosts = [f"node{number}" for number in range(1, 5)]
     plan = topology.load_plan({"servers": hosts, "loadgens": hosts}, 100_000, 10_000)
@@ -56,6 +70,7 @@ def test_four_hosts_expect_a_quarter_each(topology: ModuleType) -> None:
         "connections": 25_000,
         "rate_per_s": 2_500,
         "targets": ["node1", "node3", "node4"],
+        "publish_to": ["node1"],
     }
     assert set(plan["servers"].values()) == {3 * 8_334}
 

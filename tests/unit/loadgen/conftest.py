@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ import yaml
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
-_SERVER = Path(__file__).parent / "misbehaving_server.py"
+_HERE = Path(__file__).parent
 _AT_ONCE = 5
 _RUN_BOUND_S = 60
 _PLAN = {
@@ -49,10 +50,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class MisbehavingServer:
-    """A server process; `counts` is what it saw, once it was stopped."""
+    """A server process, over Streamable HTTP for `http BEHAVIOUR`; `stop` returns what it saw."""
 
     def __init__(self, behaviour: str) -> None:
-        self._process = subprocess.Popen([sys.executable, str(_SERVER), behaviour], stdout=subprocess.PIPE, text=True)
+        transport, _, name = behaviour.rpartition(" ")
+        script = _HERE / ("misbehaving_http_server.py" if transport else "misbehaving_server.py")
+        self._process = subprocess.Popen([sys.executable, str(script), name], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
 
@@ -60,6 +63,32 @@ class MisbehavingServer:
         self._process.terminate()
         output, _ = self._process.communicate(timeout=_RUN_BOUND_S)
         return Counter(json.loads(output))
+
+
+class RealServer:
+    """`c100k-server serve` with two workers, over Streamable HTTP; `stop` returns what its metrics counted."""
+
+    def __init__(self) -> None:
+        addresses = ("--http", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "c100k_server", "serve", *addresses, "--workers", "2"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stderr is not None
+        events = (json.loads(line) for line in self._process.stderr)
+        listening = next(event for event in events if event["event"] == "listening")
+        self.port = int(listening["http"].rpartition(":")[2])
+        self._metrics = f"http://{listening['admin']}/metrics"
+
+    def stop(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        with urllib.request.urlopen(self._metrics, timeout=10) as response:
+            for name, value in re.findall(r"^c100k_server_(\w+)\{.*\} (\S+)$", response.read().decode(), re.MULTILINE):
+                counts[name] += int(float(value))
+        self._process.terminate()
+        self._process.communicate(timeout=_RUN_BOUND_S)
+        return counts
 
 
 class Run:
@@ -130,6 +159,10 @@ class Run:
             with path.open(newline="") as file:
                 yield from csv.DictReader(file)
 
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """All rows of one kind of file, such as `fan-out`."""
+        return list(self._rows(name))
+
     def histogram(self, tag: str, phase: str = "*") -> HdrHistogram:
         """All intervals of the tag, merged, as HdrHistogram's own reader finds them."""
         merged = HdrHistogram(1, 3_600_000_000, 3)
@@ -152,7 +185,7 @@ def _run_to_the_end(directory: Path, plan: dict[str, Any], behaviour: str) -> Ru
         with socket.socket() as bound:
             bound.bind(("127.0.0.1", 0))
             return Run(directory, bound.getsockname()[1], **plan).finish()
-    server = MisbehavingServer(behaviour)
+    server = RealServer() if behaviour == "c100k-server" else MisbehavingServer(behaviour)
     try:
         run = Run(directory, server.port, **plan).finish()
     finally:

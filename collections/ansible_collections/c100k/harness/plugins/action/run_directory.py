@@ -33,14 +33,15 @@ class ActionModule(ControllerAction):
             "substrate": settings["c100k_substrate"],
             "protocol": settings["c100k_protocol"],
             "transport": settings["c100k_transport"],
+            "connection": settings["c100k_connection"],
             "hosts": json.loads(json.dumps(_hosts(task_vars))),
             "sla": settings.pop("c100k_sla"),
             "validity": settings.pop("c100k_validity"),
             "settings": settings,
         }
         run_id = f"{arguments['stamp'] or run_directory.new_stamp()}-{plan['scenario']}"
-        rules.parse(plan["sla"], "c100k_sla")
-        rules.parse(plan["validity"], "c100k_validity")
+        rules.parse(plan["sla"], "c100k_sla", settings)
+        rules.parse(plan["validity"], "c100k_validity", settings)
         made = run_directory.create(Path(str(arguments["root"])), run_id, plan)
         return {"changed": True, "run_id": made.run_id, "path": str(made.path)}
 

@@ -14,18 +14,32 @@ def shares(total, count):
     return [total * (index + 1) // count - total * index // count for index in range(count)]
 
 
-def load_plan(groups, connections, rate_per_s):
-    """Each generator's part of the load, and the connections that each server must expect of it."""
+def load_plan(groups, connections, rate_per_s, connections_each=1):
+    """Each generator's part of the load, and the connections that each server must expect of it.
+
+    So many connections belong together, and are never parted.
+    """
     loadgens, servers = groups["loadgens"], groups["servers"]
     parts, expected = {}, dict.fromkeys(servers, 0)
-    for name, own, rate in zip(
-        loadgens, shares(connections, len(loadgens)), shares(rate_per_s, len(loadgens)), strict=True
-    ):
+    wanted = shares(connections // connections_each, len(loadgens))
+    for name, own, rate in zip(loadgens, wanted, shares(rate_per_s, len(loadgens)), strict=True):
         # All load crosses the network, so nobody loads itself while there is somebody else.
         targets = [server for server in servers if server != name] or servers
-        parts[name] = {"connections": own, "rate_per_s": rate, "targets": targets}
+        parts[name] = {
+            "connections": own * connections_each,
+            "rate_per_s": rate,
+            "targets": targets,
+            "publish_to": [],
+        }
         for target in targets:
-            expected[target] += -(-own // len(targets))
+            expected[target] += -(-own // len(targets)) * connections_each
+    for position, server in enumerate(servers):
+        # One generator publishes for each server, another one for each where they can be had.
+        start = (position + 1) % len(loadgens)
+        turn = [*loadgens[start:], *loadgens[:start]]
+        publisher = next((name for name in turn if server in parts[name]["targets"]), None)
+        if publisher is not None:
+            parts[publisher]["publish_to"].append(server)
     return {"loadgens": parts, "servers": expected}
 
 

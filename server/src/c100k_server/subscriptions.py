@@ -17,17 +17,21 @@ BATCH = 250
 class Event:
     """A notification, encoded but for what differs between its receivers. A topic is a list, or `uri:` and a URI."""
 
-    __slots__ = ("_fields", "_head", "line")
+    __slots__ = ("_fields", "_head", "_tag", "_tagged", "line")
 
     def __init__(self, topic: str) -> None:
         method = f"notifications/{topic}/list_changed" if topic in LISTS else "notifications/resources/updated"
         self._head = b'{"jsonrpc":"2.0","method":"%b","params":{' % method.encode()
         self._fields = b"" if topic in LISTS else b'"uri":' + encode(topic.removeprefix("uri:"))
         self.line = self._head + self._fields + b"}}\n"
+        self._tag = self._tagged = b""
 
     def tagged(self, tag: bytes) -> bytes:
-        """The line with an encoded `_meta` member."""
-        return b"".join((self._head, self._fields, b"," if self._fields else b"", tag, b"}}\n"))
+        """The line with an encoded `_meta` member, which most often is that of the listener before."""
+        if tag != self._tag:
+            self._tag = tag
+            self._tagged = b"".join((self._head, self._fields, b"," if self._fields else b"", tag, b"}}\n"))
+        return self._tagged
 
 
 class Listener(Protocol):
@@ -101,8 +105,7 @@ class Subscriptions:
             if topic in LISTS:
                 for audience in self.audiences:
                     listeners.extend(audience())
-            for position, listener in enumerate(listeners):
-                if position % BATCH == BATCH - 1:
-                    await asyncio.sleep(0)
-                self._figures[SENT] += listener.tell(event)
+            for start in range(0, len(listeners), BATCH):
+                self._figures[SENT] += sum([listener.tell(event) for listener in listeners[start : start + BATCH]])
+                await asyncio.sleep(0)
         self._task = None

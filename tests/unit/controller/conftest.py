@@ -20,21 +20,43 @@ HOLD = range(START + RAMP_S + SETTLE_S, START + RAMP_S + SETTLE_S + HOLD_S)
 SECONDS = range(START - 4, HOLD.stop + 1)
 
 SLA: list[dict[str, Any]] = [
-    {"name": "p95 response time (ms)", "metric": "latency_ms.p95", "op": "<", "limit": 100},
-    {"name": "error rate", "metric": "messages.error_rate", "op": "<", "limit": 0.0005},
+    {"name": "p95 response time (ms)", "metric": "latency_ms.p95", "op": "<", "limit": 100, "when": "c100k_rate_per_s"},
+    {"name": "error rate", "metric": "messages.error_rate", "op": "<", "limit": 0.0005, "when": "c100k_rate_per_s"},
+    {
+        "name": "notifications delivered",
+        "metric": "fan_out.delivered",
+        "op": "==",
+        "limit": "fan_out.listeners",
+        "when": "c100k_fan_out_every_s",
+    },
     {"name": "peak connections", "metric": "connections.peak", "op": ">=", "limit": "connections.target"},
     {"name": "unexplained closes", "metric": "connections.unexplained_closes", "op": "==", "limit": 0},
 ]
 VALIDITY: list[dict[str, Any]] = [
     {"name": "generator workers lost", "metric": "loadgen.worker_deaths", "op": "==", "limit": 0},
     {"name": "ledger disagreement", "metric": "ledger.disagreement_share", "op": "<=", "limit": 0.001},
+    {
+        "name": "lateness of the publishers",
+        "metric": "fan_out.slip_max_ms",
+        "op": "<",
+        "limit": 50,
+        "when": "c100k_fan_out_every_s",
+    },
     {"name": "ledger coverage", "metric": "ledger.coverage", "op": ">=", "limit": 0.9},
 ]
 
 
+#: A publish half a second into each five seconds of the hold.
+FAN_OUT_EVERY_S = 5
+MOMENTS = [HOLD.start + 0.5 + start for start in range(0, HOLD_S, FAN_OUT_EVERY_S)]
+
+
 @dataclass
 class RawHost:
-    """What one host writes, by the second: change the figures of a second, or leave it out, then `write`."""
+    """What one host writes, by the second: change the figures of a second, or leave it out, then `write`.
+
+    `heard` and `published` are rows of fan-outs, if there are any.
+    """
 
     name: str
     connections: int = 100
@@ -47,6 +69,9 @@ class RawHost:
     response_us: list[int] = field(default_factory=lambda: [2000] * 50)
     stop_reason: str = "completed"
     unanswered: int = 0
+    rate_per_s: int = 50
+    heard: list[list[Any]] = field(default_factory=list)
+    published: list[list[Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for t in SECONDS:
@@ -63,6 +88,14 @@ class RawHost:
         )
         _write_csv(directory / "kernel.csv", ("t", "tcp_inuse"), self.kernel.items())
         self._write_server(directory)
+        if self.heard:
+            columns = "moment target listeners delivered duplicated last_ms"
+            _write_csv(directory / f"{self.name}-w0-fan-out.csv", columns.split(), self.heard)
+            _write_csv(
+                directory / f"{self.name}-w0-publishes.csv",
+                ["moment", "target", "slip_ms", "answered_ms", "cause"],
+                self.published,
+            )
         (directory / "server.jsonl").write_text("".join(json.dumps(event) + "\n" for event in self.events))
         (directory / "generator.json").write_text(json.dumps(self._generator()))
         self._write_histograms(run.histograms / f"{self.name}-w0-hold.hlog")
@@ -71,7 +104,7 @@ class RawHost:
         columns = "t phase connected opened connect_errors closed intended sent answered errors timeouts"
         rows = []
         for t, connected in self.client.items():
-            sent = 50 if t in HOLD else 0
+            sent = self.rate_per_s if t in HOLD else 0
             answered = sent - (self.unanswered if t == HOLD.start else 0)
             phase = "hold" if t in HOLD else "ramp"
             rows.append((t, phase, connected, 0, 0, 0, sent, sent, answered, 0, 0, 1.5, (t - START) * 0.01, 20_000_000))
@@ -88,7 +121,9 @@ class RawHost:
         _write_csv(directory / "server.csv", columns.split(), rows)
 
     def _generator(self) -> dict[str, Any]:
-        plan = {"start_at": START, "ramp_s": RAMP_S, "settle_s": SETTLE_S, "hold_s": HOLD_S}
+        plan: dict[str, Any] = {"start_at": START, "ramp_s": RAMP_S, "settle_s": SETTLE_S, "hold_s": HOLD_S}
+        if self.heard:
+            plan["fan_out"] = {"every_s": FAN_OUT_EVERY_S, "publish_to": ["the other"]}
         return {
             "plan": plan,
             "ended_at": HOLD.stop + 0.4,
@@ -104,9 +139,22 @@ class RawHost:
                 for tag in ("response", "service", "slip"):
                     histogram = HdrHistogram(1, 3_600_000_000, 3)
                     unanswered = self.unanswered if t == HOLD.start and tag != "slip" else 0
-                    for value in self.response_us[unanswered:]:
+                    for value in self.response_us[unanswered:] if self.rate_per_s else ():
                         histogram.record_value(value)
                     log.write(f"Tag={tag},{t}.000,1.000,2.0,{histogram.encode().decode()}\n")
+                if self.heard and t + 0.5 in MOMENTS:
+                    histogram = HdrHistogram(1, 3_600_000_000, 3)
+                    histogram.record_value(40_000, self.connections)
+                    log.write(f"Tag=fan_out,{t}.000,1.000,2.0,{histogram.encode().decode()}\n")
+
+    def listen(self) -> None:
+        """Carry no messages; hear of every publish at the other host, after 80 ms at the latest."""
+        self.rate_per_s = 0
+        self.heard = [[moment, "the other", self.connections, self.connections, 0, 80.0] for moment in MOMENTS]
+        self.published = [[moment, "the other", 2.5, 4.0, ""] for moment in MOMENTS]
+        for counts, publishers in ((self.client, 1), (self.server, 1), (self.kernel, 2)):
+            for t in range(START + RAMP_S, HOLD.stop):
+                counts[t] += publishers
 
 
 def _write_csv(path: Path, header: Any, rows: Any) -> None:
@@ -124,6 +172,16 @@ class RawRun:
     hosts: list[RawHost]
     connections: int = 200
     sla: list[dict[str, Any]] = field(default_factory=lambda: list(SLA))
+    transport: str = "tcp"
+    connection: str = "session"
+    settings: dict[str, Any] = field(default_factory=lambda: {"c100k_rate_per_s": 100, "c100k_fan_out_every_s": 0})
+
+    def listen(self) -> None:
+        """Make it a run of listeners, which have fan-outs and no messages."""
+        self.transport, self.connection = "http", "listen"
+        self.settings = {"c100k_rate_per_s": 0, "c100k_fan_out_every_s": FAN_OUT_EVERY_S}
+        for host in self.hosts:
+            host.listen()
 
     def write(self) -> RunDirectory:
         plan = {
@@ -131,13 +189,14 @@ class RawRun:
             "created_at": START - 10.0,
             "substrate": "lab",
             "protocol": "2025-11-25",
-            "transport": "tcp",
+            "transport": self.transport,
+            "connection": self.connection,
             "hosts": [
                 {"name": host.name, "address": "10.0.0.1", "groups": ["servers", "loadgens"]} for host in self.hosts
             ],
             "sla": self.sla,
             "validity": VALIDITY,
-            "settings": {"c100k_connections": self.connections},
+            "settings": {"c100k_connections": self.connections, **self.settings},
         }
         run = run_directory.create(self.root, "20261118T110000Z-load", plan)
         for host in self.hosts:

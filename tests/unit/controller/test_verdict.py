@@ -162,6 +162,52 @@ def test_a_line_cut_short_by_a_crash_is_left_out(raw_run: RawRun) -> None:
     assert report.write(run).messages.answered > 0
 
 
+def test_a_run_of_listeners_is_judged_by_its_fan_outs(raw_run: RawRun, capsys: pytest.CaptureFixture[str]) -> None:
+    raw_run.listen()
+    run = judge(raw_run)
+    assert run["verdict"] == "PASS", run["reasons"]
+    assert run["connection_kind"] == "HTTP connection with a subscriptions/listen stream"
+    assert (run["connections"]["peak"], run["connections"]["held_min"]) == (200, 200), "without the publishers"
+    assert run["not_judged"] == [
+        "p95 response time (ms): c100k_rate_per_s is 0",
+        "error rate: c100k_rate_per_s is 0",
+    ]
+    fan_out = run["fan_out"]
+    assert (fan_out["planned"], fan_out["publishes"], fan_out["publish_errors"]) == (2, 2, {})
+    assert (fan_out["listeners"], fan_out["delivered"], fan_out["missing"], fan_out["duplicated"]) == (400, 400, 0, 0)
+    assert (fan_out["last_ms"], fan_out["slip_max_ms"], fan_out["latency_ms"]["samples"]) == (80, 2.5, 400)
+    assert [publish["listeners"] for publish in fan_out["each"]] == [200, 200]
+    assert run["server"]["total"]["cpu_us_per_message"] is None
+    assert cli.main(["report", str(raw_run.root / "latest")]) == 0
+    shown = capsys.readouterr().out
+    assert "2 of 2 publishes, 400 of 400 notifications delivered, 0 of them twice" in shown
+    assert "not judged: error rate: c100k_rate_per_s is 0" in shown
+
+
+def test_a_notification_that_never_came_fails_the_run(raw_run: RawRun) -> None:
+    raw_run.listen()
+    raw_run.hosts[1].heard[1][3] -= 1
+    run = judge(raw_run)
+    assert run["verdict"] == "FAIL"
+    assert run["fan_out"]["missing"] == run["fan_out"]["each"][1]["missing"] == 1
+    assert run["reasons"] == ["notifications delivered: fan_out.delivered = 399 is not == 400"]
+
+
+def test_a_publisher_that_was_late_makes_the_run_invalid(raw_run: RawRun) -> None:
+    raw_run.listen()
+    raw_run.hosts[0].published[1][2] = 51.0
+    run = judge(raw_run)
+    assert run["verdict"] == "INVALID"
+    assert run["fan_out"]["each"][1]["slip_ms"] == 51
+
+
+def test_a_publish_that_nobody_made_does_not_count(raw_run: RawRun) -> None:
+    raw_run.listen()
+    for host in raw_run.hosts:
+        del host.published[0]
+    assert judge(raw_run)["fan_out"]["publishes"] == 1
+
+
 def test_ledger_and_timeline_are_written(raw_run: RawRun) -> None:
     run = raw_run.write()
     report.write(run)
@@ -187,6 +233,7 @@ def test_junit_has_a_case_for_each_rule(raw_run: RawRun) -> None:
         ({"name": "x", "metric": "latency_ms.p95", "op": "=<", "limit": 1}, "use one of < <= == >= >"),
         ({"name": "x", "metric": "latency_ms.p95", "op": "<"}, "missing required field `limit`"),
         ({"name": "x", "metric": "latency_ms.p95", "op": "<", "limit": 1, "fase": "hold"}, "unknown field `fase`"),
+        ({"name": "x", "metric": "latency_ms.p95", "op": "<", "limit": 1, "when": "rate"}, "which is no setting"),
     ],
 )
 def test_malformed_rules_are_refused_in_a_sentence(

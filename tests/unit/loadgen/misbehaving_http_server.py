@@ -1,6 +1,7 @@
-"""An MCP server over Streamable HTTP that behaves, or misbehaves on purpose: `python misbehaving_http_server.py BEHAVIOUR`.
+"""An MCP server over Streamable HTTP that behaves, or misbehaves on purpose.
 
-It speaks both eras, prints its port, and when it is told to stop (SIGTERM) what it counted, as one JSON object.
+`python misbehaving_http_server.py BEHAVIOUR` speaks both eras, prints its port, and when it is told to stop (SIGTERM)
+what it counted, as one JSON object.
 """
 
 from __future__ import annotations

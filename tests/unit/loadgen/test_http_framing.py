@@ -25,7 +25,8 @@ BOUND = 1 << 16
 
 bodies = st.one_of(st.binary(max_size=60), st.text(max_size=60).map(lambda text: json.dumps({"text": text}).encode()))
 messages = st.lists(
-    st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1, max_size=30).map(str.encode), max_size=5
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1, max_size=30).map(str.encode),
+    max_size=5,
 )
 sizes = st.lists(st.integers(1, 40), min_size=1, max_size=8)
 
@@ -37,6 +38,14 @@ def in_pieces(data: bytes, lengths: list[int]) -> list[bytes]:
         pieces.append(data[at : at + lengths[turn % len(lengths)]])
         at, turn = at + len(pieces[-1]), turn + 1
     return pieces
+
+
+def take(pieces: list[bytes]) -> tuple[Framing, list[Part]]:
+    framing, found = IDLE, list[Part]()
+    for piece in pieces:
+        framing, parts = advance(framing, piece, BOUND)
+        found += parts
+    return framing, found
 
 
 def chunked(body: bytes, lengths: list[int], trailer: bytes = b"") -> bytes:
@@ -85,12 +94,8 @@ def test_the_same_parts_come_out_however_the_bytes_arrive(
 ) -> None:
     data = b"".join(each for each, _ in written)
     expected = [part for _, parts in written for part in parts]
-    whole, at_once = advance(IDLE, data, BOUND)
-    assert (whole, at_once) == (IDLE, expected)
-    framing, found = IDLE, list[Part]()
-    for piece in in_pieces(data, lengths):
-        framing, parts = advance(framing, piece, BOUND)
-        found += parts
+    assert take([data]) == (IDLE, expected)
+    framing, found = take(in_pieces(data, lengths))
     assert framing is IDLE, "nothing is held between responses"
     assert found == expected
 
@@ -136,8 +141,6 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 def test_what_is_no_response_is_refused_however_it_arrives(data: bytes, cause: str) -> None:
     for length in (len(data), 1000):
-        framing = IDLE
         with pytest.raises(FramingError) as refusal:
-            for piece in in_pieces(data, [length]):
-                framing, _ = advance(framing, piece, BOUND)
+            take(in_pieces(data, [length]))
         assert refusal.value.cause == cause

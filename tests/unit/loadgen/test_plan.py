@@ -24,6 +24,8 @@ GOOD: dict[str, Any] = {
     "connections": 100,
     "rate_per_s": 10,
 }
+LISTEN: dict[str, Any] = {"transport": "http", "connection": "listen", "protocol": "2026-07-28", "rate_per_s": 0}
+STREAMED: dict[str, Any] = {"transport": "http", "connection": "session_stream"}
 LIMITS = Limits(nofile=20_000, ports=28_232, port_range=(32768, 60999), cores=2, memory_available_bytes=8 << 30)
 
 
@@ -101,7 +103,17 @@ def test_plans_that_are_no_plans(tmp_path: Path, loadgen: Loadgen, text: str, se
         ({"source_addresses": ["localhost"]}, "'localhost', which is not an IP address"),
         ({"source_addresses": ["127.0.0.1", "127.0.0.1"]}, "the same address twice"),
         ({"source_addresses": ["::1"]}, "mix IPv4 and IPv6"),
-        ({"protocol": "2026-07-28"}, "protocol is '2026-07-28'"),
+        ({"protocol": "2027-01-01"}, "protocol is '2027-01-01'"),
+        ({"protocol": "2026-07-28"}, "needs a protocol of its era: 2025-11-25 or older, not 2026-07-28"),
+        ({"transport": "http", "connection": "stateless"}, "needs a protocol of its era: 2026-07-28, not 2025-11-25"),
+        ({"connection": "session_stream"}, "connection is session_stream, which needs transport: http"),
+        ({**LISTEN, "rate_per_s": 1}, "rate_per_s must be 0: a connection that listens carries no calls"),
+        ({**STREAMED, "connections": 99}, "connections must be even"),
+        ({"fan_out": {"every_s": 5}}, "fan_out needs connections that listen, and connection is session"),
+        ({**LISTEN, "fan_out": {"every_s": 301}}, "fan_out.every_s is longer than hold_s"),
+        ({**LISTEN, "fan_out": {"every_s": 0}}, "fan_out.every_s is 0"),
+        ({**LISTEN, "fan_out": {"publish_to": ["node2"]}}, "fan_out.every_s is missing"),
+        ({**LISTEN, "fan_out": {"every_s": 5, "publish_to": ["node9"]}}, "'node9', which is not among the targets"),
         ({"transport": "carrier-pigeon"}, "transport is 'carrier-pigeon'"),
         ({"targets": [*GOOD["targets"], {**GOOD["targets"][0], "name": "other"}]}, "the same address and port"),
         ({"connections": True}, "connections is True"),

@@ -23,7 +23,7 @@ values = st.lists(
 )
 
 
-@settings(max_examples=40)  # each looks at all 23,552 counts twice
+@settings(max_examples=40, deadline=None)  # each looks at all 23,552 counts twice
 @given(values, values)
 def test_the_recorder_counts_as_hdrhistogram_does(first: list[int], second: list[int]) -> None:
     recorder = Recorder()

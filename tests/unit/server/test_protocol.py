@@ -23,7 +23,7 @@ CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":%b}\n'
 def test_supported_version_is_agreed_to(server: Any, version: str) -> None:
     result = server.connect(initialized=False).initialize(version)["result"]
     assert result["protocolVersion"] == version
-    assert result["capabilities"] == {"tools": {}}
+    assert result["capabilities"] == {"tools": {}, "resources": {"subscribe": True}, "logging": {}}
     assert result["serverInfo"]["name"] == "c100k-server"
 
 
@@ -43,11 +43,22 @@ def test_ping_needs_no_session_and_requests_do(server: Any) -> None:
 
 def test_tools_are_listed_and_called(server: Any) -> None:
     client = server.connect()
-    (tool,) = client.request("tools/list")["result"]["tools"]
-    assert tool["name"] == "echo"
+    tool, other = client.request("tools/list")["result"]["tools"]
+    assert (tool["name"], other["name"]) == ("echo", "announce")
     assert tool["inputSchema"]["required"] == ["text"]
     text = 'quotes " and \\, newline \n, é, 🙂, \x00'
     assert client.echo(text)["result"] == {"content": [{"type": "text", "text": text}]}
+
+
+def test_an_announcement_is_heard_once_by_all_who_subscribed(server: Any) -> None:
+    uri = "c100k://harness/announcement"
+    listener, announcer = server.connect(), server.connect()
+    assert listener.request("resources/subscribe", {"uri": uri})["result"] == {}
+    called = announcer.request("tools/call", {"name": "announce", "arguments": {}})["result"]
+    assert called == {"content": [{"type": "text", "text": "announced"}]}
+    assert listener.receive()["params"] == {"uri": uri}
+    assert listener.request("ping", request_id=7)["id"] == 7, "and there was no other notification before this"
+    assert listener.request("resources/read", {"uri": uri})["result"]["contents"][0]["text"] == "announced"
 
 
 @pytest.mark.parametrize("request_id", [0, -7, 2**53, 2**80, "", 'a\n"b', "é"])

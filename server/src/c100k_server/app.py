@@ -91,6 +91,8 @@ class App:
         self.list_ttl_ms = list_ttl_ms
         self.task_ttl_s = task_ttl_s
         self.verifier = verify
+        self.reloader: Callable[[Kind], None] | None = None
+        # What is added comes with a new dictionary: another thread may be reading the old one.
         self.tools: dict[str, Tool] = {}
         self.resources: dict[str, Resource] = {}
         self.templates: dict[str, Resource] = {}
@@ -149,7 +151,8 @@ class App:
                 annotations=dict(annotations) if annotations else None,
             )
             headers = read_param_headers(signature.input_schema)
-            self.tools[known_as] = Tool(known_as, listing, function, signature, inline, headers, task, asks_first)
+            tool = Tool(known_as, listing, function, signature, inline, headers, task, asks_first)
+            self.tools = {**self.tools, known_as: tool}
             self.changed("tools")
             return function
 
@@ -181,8 +184,12 @@ class App:
                 mimeType=mime_type,
                 annotations=dict(annotations) if annotations else None,
             )
-            where, key = (self.templates, "uriTemplate") if template.variables else (self.resources, "uri")
-            where[uri] = Resource(template, {key: uri, **listing}, function, signature, mime_type, ttl_ms, cache_scope)
+            listing["uriTemplate" if template.variables else "uri"] = uri
+            added = Resource(template, listing, function, signature, mime_type, ttl_ms, cache_scope)
+            if template.variables:
+                self.templates = {**self.templates, uri: added}
+            else:
+                self.resources = {**self.resources, uri: added}
             self.changed("resources")
             return function
 
@@ -222,7 +229,7 @@ class App:
                 description=description or inspect.getdoc(function),
                 arguments=arguments or None,
             )
-            self.prompts[known_as] = Prompt(known_as, listing, function, signature)
+            self.prompts = {**self.prompts, known_as: Prompt(known_as, listing, function, signature)}
             self.changed("prompts")
             return function
 
@@ -251,8 +258,15 @@ class App:
         self.verifier = function
         return function
 
+    def reload(self, function: Callable[[Kind], None]) -> Callable[[Kind], None]:
+        """Have `function` change this worker's list as `changed` was told in another worker; its clients hear of it
+        after that. So keep what the list follows in a store that all workers read."""
+        self.reloader = function
+        return function
+
     def changed(self, kind: Kind) -> None:
-        """Tell the clients that a list is no longer what it was. Adding with a decorator does so by itself."""
+        """Tell the clients of all workers that a list is no longer what it was. Adding with a decorator does so by
+        itself. The list of this worker has changed; those of the others change in what `reload` decorates."""
         self.on_changed(kind)
 
     def updated(self, uri: str) -> None:

@@ -170,7 +170,7 @@ class Peers:
                 for fd in fds:
                     os.close(fd)
             elif data.startswith(b"E"):
-                self._subscriptions.deliver(data[1:].decode())
+                self._subscriptions.hear(data[1:].decode())
             elif fds and self._http is not None:
                 task = self._loop.create_task(self._adopt(self._http, data[1:], fds))
                 self._adopting.add(task)

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from c100k_server.app import App, Kind, Tool
+from c100k_server.events import emit
 from c100k_server.jsonrpc import encode
 from c100k_server.latency import Latency
 from c100k_server.statistics import EVENTS_WAITING, THREADS_BUSY, THREADS_QUEUED
@@ -81,6 +83,7 @@ class Service:
         self.refresh()
         app.on_changed = self._on_changed
         app.on_updated = self.subscriptions.updated
+        self.subscriptions.reload = self._reload
 
     def refresh(self) -> None:
         """Encode anew what depends on what the app has."""
@@ -184,6 +187,20 @@ class Service:
     def _on_changed(self, kind: Kind) -> None:
         self.refresh()
         self.subscriptions.changed(kind)
+
+    def _reload(self, kind: Kind) -> None:
+        """Another worker's app has changed a list; what this one's changes in turn is no news to the others."""
+        app = self.app
+        if app.reloader is None:
+            return
+        app.on_changed = lambda _: None
+        try:
+            app.reloader(kind)
+        except Exception as error:
+            emit("app_error", error=repr(error), traceback="".join(traceback.format_exception(error)))
+        finally:
+            app.on_changed = self._on_changed
+            self.refresh()
 
 
 def _with_task_support(tool: Tool) -> dict[str, Any]:

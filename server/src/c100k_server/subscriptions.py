@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from c100k_server.jsonrpc import encode
 from c100k_server.statistics import SENT
@@ -48,7 +48,7 @@ class Subscriptions:
     there are never more waiting than there are topics with listeners.
     """
 
-    __slots__ = ("_figures", "_loop", "_task", "_topics", "_waiting", "audiences", "on_published")
+    __slots__ = ("_figures", "_loop", "_task", "_topics", "_waiting", "audiences", "on_published", "reload")
 
     def __init__(self, figures: memoryview, loop: asyncio.AbstractEventLoop) -> None:
         self._figures = figures
@@ -60,6 +60,8 @@ class Subscriptions:
         self.audiences: list[Callable[[], Iterable[Listener]]] = []
         # Tells the other workers.
         self.on_published: Callable[[str], None] | None = None
+        # Changes a list of this worker as another has changed its own.
+        self.reload: Callable[[Any], None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -83,6 +85,12 @@ class Subscriptions:
     def updated(self, uri: str) -> None:
         """A resource has changed."""
         self._loop.call_soon_threadsafe(self._publish, f"uri:{uri}")
+
+    def hear(self, topic: str) -> None:
+        """Another worker has published this."""
+        if topic in LISTS and self.reload is not None:
+            self.reload(topic)
+        self.deliver(topic)
 
     def deliver(self, topic: str) -> None:
         """Tell the listeners of this worker."""

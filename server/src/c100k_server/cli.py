@@ -154,7 +154,7 @@ def _settings(arguments: list[str], known: set[str]) -> dict[str, str]:
     if path is not None:
         try:
             written = tomllib.loads(Path(path).read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"cannot read the configuration {path}: {error}") from None
         found = {name.replace("-", "_"): _as_text(value) for name, value in written.items()}
         if unknown := sorted(found.keys() - known):

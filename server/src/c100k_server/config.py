@@ -28,7 +28,7 @@ class Address(msgspec.Struct, frozen=True):
             host = host[1:-1]
         elif ":" in host:
             raise UsageError(f"{text!r} is ambiguous: write an IPv6 address as [ADDRESS]:PORT")
-        if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        if not colon or not (port.isascii() and port.isdecimal() and len(port) < 6) or int(port) > 65535:
             raise UsageError(f"{text!r} is not HOST:PORT with a port from 0 to 65535")
         return cls(host or "0.0.0.0", int(port))
 

@@ -28,9 +28,11 @@ class Ask(msgspec.Struct, frozen=True):
         if not isinstance(answer, dict):
             return False
         if self.method == "elicitation/create":
-            return answer.get("action") in ("accept", "decline", "cancel")
+            known = answer.get("action") in ("accept", "decline", "cancel")
+            return known and isinstance(answer.get("content", {}), dict)
         if self.method == "roots/list":
-            return isinstance(answer.get("roots"), list)
+            roots = answer.get("roots")
+            return isinstance(roots, list) and all(isinstance(root, dict) and "uri" in root for root in roots)
         return "content" in answer and "role" in answer
 
 

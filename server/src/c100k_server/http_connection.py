@@ -83,7 +83,9 @@ class HttpConnection(asyncio.Protocol):
         "_body",
         "_body_bytes",
         "_cause",
+        "_head_only",
         "_header_bytes",
+        "_headers_complete",
         "_listener",
         "_parser",
         "_peer",
@@ -107,6 +109,8 @@ class HttpConnection(asyncio.Protocol):
         self._body: list[bytes] | None = None
         self._body_bytes = 0
         self._header_bytes = 0
+        self._headers_complete = False
+        self._head_only = False
         self._ahead: deque[HttpRequest] | None = None
         self._unfed: memoryview | None = None
         self._cause: str | None = None
@@ -146,7 +150,7 @@ class HttpConnection(asyncio.Protocol):
         self._feed(data[:TURN_BYTES])
 
     def _feed(self, data: bytes | memoryview) -> None:
-        if self._cause is not None:
+        if self._cause is not None or self._has_last:
             return
         self._listener.bytes_received += len(data)
         self._listener.service.latency.arrive()
@@ -159,9 +163,10 @@ class HttpConnection(asyncio.Protocol):
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self.refuse(400, "no upgrade is offered here")
+            # The request that asked for it was refused when it was complete.
+            return
         except httptools.HttpParserError:
-            if self._cause is None:
+            if not self._has_last:
                 self.refuse(400, "this is not HTTP")
         if self._cause is not None:
             return
@@ -202,6 +207,7 @@ class HttpConnection(asyncio.Protocol):
         if self.work is not None:
             self.work.cancel()
         self.carried = self.work = self._parser = self._unfed = None
+        listener.active.discard(self)
         listener.forget(self)
 
     # What the parser calls.
@@ -209,6 +215,7 @@ class HttpConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._request = HttpRequest()
         self._header_bytes = 0
+        self._headers_complete = False
         self._body = None
 
     def on_url(self, url: bytes) -> None:
@@ -222,6 +229,9 @@ class HttpConnection(asyncio.Protocol):
         if self._header_bytes > self._listener.http.max_header_bytes:
             self.refuse(431, f"headers are longer than {self._listener.http.max_header_bytes} bytes")
             return
+        if self._headers_complete:
+            # A trailer, which must not pass for a header: RFC 9110, 6.5.1.
+            return
         request = self._current()
         key = name.decode("latin-1").lower()
         if key in request.headers:
@@ -229,11 +239,12 @@ class HttpConnection(asyncio.Protocol):
         request.headers[key] = value.decode("latin-1").strip(" \t")
 
     def on_headers_complete(self) -> None:
+        self._headers_complete = True
         request = self._current()
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > self._listener.limits.max_line_bytes:
             self.refuse(413, f"a body is longer than {self._listener.limits.max_line_bytes} bytes", cause="oversize")
-        elif request.headers.get("expect", "").lower() == "100-continue" and not self.busy:
+        elif request.headers.get("expect", "").lower() == "100-continue" and not (self._has_exchange or self._cause):
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -249,13 +260,16 @@ class HttpConnection(asyncio.Protocol):
         request, self._request = self._current(), None
         if self._cause is not None or self._parser is None:
             return
+        if self._parser.should_upgrade():
+            self.refuse(400, "no upgrade is offered here")
+            return
         request.method = self._parser.get_method().decode("latin-1")
         request.keep_alive = self._parser.should_keep_alive()
         request.path = request.path.partition(b"?")[0]
         if self._body is not None:
             request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
             self._body = None
-        if not self.busy and not self._ahead:
+        if not self._has_exchange:
             self._serve(request)
             return
         if self._ahead is None:
@@ -279,7 +293,9 @@ class HttpConnection(asyncio.Protocol):
             headers += b"Connection: close\r\n"
         if status == 503:
             headers += b"Retry-After: 5\r\n"
-        if status == 200:
+        if self._head_only:
+            self._write(_OTHER_HEAD % (status, _REASONS[status].encode(), len(body), headers))
+        elif status == 200:
             self._write(_JSON_HEAD % (len(body), headers) + body)
         elif body:
             self._write(_OTHER_HEAD % (status, _REASONS[status].encode(), len(body), headers) + body)
@@ -288,10 +304,16 @@ class HttpConnection(asyncio.Protocol):
         self._end_exchange()
 
     def refuse(self, status: int, reason: str, *, cause: str = "malformed") -> None:
-        """Answer what cannot be understood, and close."""
-        if self._cause is None:
-            self.keep_alive = False
-            self._cause = cause
+        """Answer what cannot be understood, and close. Behind an exchange that is under way there is no place for an
+        answer, and none can follow it."""
+        if self._cause is not None:
+            return
+        self._cause = cause
+        if self._has_exchange:
+            self._listener.set_deadline(self, self._listener.limits.slow_reader_s)
+            self._transport.close()
+        else:
+            self.keep_alive = self._head_only = False
             self._listener.figures[HTTP_REFUSED[str(status)]] += 1
             self.respond(status, self._listener.problem(reason))
 
@@ -377,9 +399,20 @@ class HttpConnection(asyncio.Protocol):
         self._transport.write(data)
         self._listener.bytes_sent += len(data)
 
+    @property
+    def _has_exchange(self) -> bool:
+        """Whether a request is being answered, or waits to be."""
+        return self.busy or bool(self._ahead)
+
+    @property
+    def _has_last(self) -> bool:
+        """Whether a request under way is the client's last, as it has said: what comes behind it is nothing."""
+        return not self._ahead[-1].keep_alive if self._ahead else self.busy and not self.keep_alive
+
     def _serve(self, request: HttpRequest) -> None:
         self.busy = True
         self.keep_alive = request.keep_alive
+        self._head_only = request.method == "HEAD"
         self._listener.serve(self, request)
 
     def _end_exchange(self) -> None:

@@ -176,8 +176,18 @@ class Request:
             return await self.task.ask(questions)
         if self.session is not None:
             session = self.session
-            asked = [session.ask(each.method, each.params, self.outlet) for each in questions.values()]
-            return dict(zip(questions, await asyncio.gather(*asked), strict=True))
+            asked = {key: session.ask(each.method, each.params, self.outlet) for key, each in questions.items()}
+            try:
+                await asyncio.gather(*asked.values())
+            finally:
+                # When one has failed nobody waits for the others.
+                for answer in asked.values():
+                    answer.cancel()
+            given = {key: answer.result() for key, answer in asked.items()}
+            for key, each in questions.items():
+                if not each.is_answered_by(given[key]):
+                    raise RequestError(INVALID_PARAMS, f"what the client gave does not answer {each.method}")
+            return given
         missing = {key: each for key, each in questions.items() if not each.is_answered_by(self.answers.get(key))}
         if missing:
             raise InputRequiredError(missing)

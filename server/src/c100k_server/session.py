@@ -43,6 +43,8 @@ UNREADABLE_MAX = 16
 # What one session may have under way, and be told about.
 IN_FLIGHT_MAX = 128
 SUBSCRIPTIONS_MAX = 1000
+# A batch is answered in one turn of the loop, and its answers can be much longer than itself.
+BATCH_MAX = 100
 # How long a client may take to answer a question that a person has to read.
 ANSWER_TIMEOUT_S = 600.0
 LATER = b""
@@ -83,7 +85,7 @@ _CALL_FAILED = request_cell("tools/call", "tool_error")
 class _Extra:
     """What most sessions never need."""
 
-    __slots__ = ("asked", "in_flight", "next_id", "outlet", "owner", "topics")
+    __slots__ = ("asked", "in_flight", "input_ended", "next_id", "outlet", "owner", "topics")
 
     def __init__(self) -> None:
         self.in_flight: dict[RequestId, asyncio.Task[tuple[bytes, int]] | ListenStream] = {}
@@ -92,6 +94,7 @@ class _Extra:
         self.topics: set[str] = set()
         self.outlet: Outlet | None = None
         self.owner: Owner | None = None
+        self.input_ended = False
 
 
 class Session:
@@ -150,14 +153,28 @@ class Session:
         extra = self._more()
         extra.next_id += 1
         request_id = f"server-{extra.next_id}"
-        answer: asyncio.Future[dict[str, Any]] = self._service.loop.create_future()
+        loop = self._service.loop
+        answer: asyncio.Future[dict[str, Any]] = loop.create_future()
         extra.asked[request_id] = answer
-        answer.add_done_callback(lambda _: extra.asked.pop(request_id, None))
-        if outlet.send(request_line(request_id, method, params)):
+        timer = loop.call_later(ANSWER_TIMEOUT_S, _refuse, answer, f"the client did not answer in {ANSWER_TIMEOUT_S} s")
+
+        def forget(_: object) -> None:
+            timer.cancel()
+            extra.asked.pop(request_id, None)
+
+        answer.add_done_callback(forget)
+        if not extra.input_ended and outlet.send(request_line(request_id, method, params)):
             self._service.figures[SENT] += 1
         else:
-            answer.set_exception(RequestError(BUSY, "the client cannot be asked: it is gone, or does not read"))
-        return asyncio.ensure_future(asyncio.wait_for(answer, ANSWER_TIMEOUT_S))
+            _refuse(answer, "the client cannot be asked: it is gone, or does not read")
+        return answer
+
+    def end_input(self) -> None:
+        """The client has closed its sending side: what waits for its answers waits in vain."""
+        extra = self._more()
+        extra.input_ended = True
+        for answer in extra.asked.values():
+            _refuse(answer, "the client closed its sending side before it answered")
 
     def refuse_oversize(self, max_line_bytes: int) -> bytes:
         """The answer to a message that is too long to be read."""
@@ -330,8 +347,12 @@ class Session:
             answer.set_exception(RequestError(INVALID_PARAMS, f"the client refused: {reason}"))
 
     def _handle_batch(self, line: bytes, outlet: Outlet) -> bytes | None:
+        items = decode_batch(line)
+        if len(items) > BATCH_MAX:
+            self._service.figures[RECEIVED] += 1
+            return self._error(None, INVALID_REQUEST, f"a batch may hold {BATCH_MAX} messages")
         batch = Batch(outlet)
-        for item in decode_batch(line):
+        for item in items:
             message = bytes(item)
             if message.startswith(b"["):
                 self._service.figures[RECEIVED] += 1
@@ -362,3 +383,9 @@ class Session:
         figures[ERRORS] += 1
         figures[SENT] += 1
         return error_line(request_id, code, message, data)
+
+
+def _refuse(answer: asyncio.Future[dict[str, Any]], reason: str) -> None:
+    """Fail a question that the client will not answer."""
+    if not answer.done():
+        answer.set_exception(RequestError(BUSY, reason))

@@ -60,7 +60,7 @@ async def serve_stdio(app: App) -> None:
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     reader = asyncio.StreamReader(DEFAULT_MAX_LINE_BYTES)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    reading, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, output)
     writer = asyncio.StreamWriter(transport, protocol, None, loop)
     # Nobody reads the figures.
@@ -71,9 +71,11 @@ async def serve_stdio(app: App) -> None:
         if app.lifespan is not None:
             service.lifespan = await stack.enter_async_context(app.lifespan())
         await _serve_lines(reader, writer, session, outlet)
+        session.end_input()
         await session.wait_idle(FINISH_S)
         session.close()
     service.close()
+    reading.close()
     writer.close()
 
 

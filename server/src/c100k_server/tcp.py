@@ -238,8 +238,9 @@ class Connection(asyncio.Protocol):
         """A connection is a stream that cannot be resumed."""
 
     def eof_received(self) -> bool:
-        if self._session.busy and self._transport.can_write_eof():
+        if self._session.busy and self._cause is None and self._transport.can_write_eof():
             self._half_closed = True
+            self._session.end_input()
             return True
         if self._transport.get_write_buffer_size():
             # The transport closes once the rest is sent, which takes a peer that reads.

@@ -10,6 +10,8 @@ LAB_PACKAGES := debootstrap systemd-container nftables iproute2
 READY := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.development
 CONFORMANCE := .cache/conformance-ready
+FUZZING := .cache/fuzz/ready
+FUZZ_SECONDS ?= 60
 ARGS ?=
 .DEFAULT_GOAL := help
 
@@ -36,6 +38,12 @@ $(CONFORMANCE): $(DEVELOPMENT) tests/conformance/package-lock.json requirements/
 	        -r requirements/sdk-$$line.txt || exit 1; \
 	done
 	scripts/npm-ci tests/conformance
+	touch $@
+
+$(FUZZING): $(READY) requirements/fuzzing.txt server/pyproject.toml
+	$(PYTHON) -m venv .cache/fuzz/venv
+	.cache/fuzz/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzzing.txt
+	.cache/fuzz/venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e server
 	touch $@
 
 .PHONY: setup lab-packages
@@ -70,6 +78,10 @@ conformance: $(DEVELOPMENT) $(CONFORMANCE)  ## the official conformance suite, S
 	$(BIN)/pytest tests/conformance $(ARGS)
 lab-test: $(DEVELOPMENT) lab-packages
 	$(BIN)/pytest tests/lab $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(FUZZING)  ## fuzz each input of the server for FUZZ_SECONDS
+	PYTHONPATH=tests .cache/fuzz/venv/bin/python -m fuzz $(FUZZ_SECONDS) .cache/fuzz $(ARGS)
 
 .PHONY: clean-100k-data clean-all distclean
 clean-100k-data:  ## remove the runs

@@ -59,6 +59,25 @@ def test_damaged_http_is_answered_or_closed(http: Any, noise: bytes, position: i
         assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
 
 
+def test_trailers_are_no_headers(http: Any) -> None:
+    head = (
+        b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    body = b'28\r\n{"jsonrpc":"2.0","id":1,"method":"ping"}\r\n0\r\nMcp-Session-Id: 0-nobody\r\n\r\n'
+    with socket.create_connection(http, timeout=10) as connection:
+        connection.sendall(head + body)
+        received = connection.recv(65536)
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"Mcp-Session-Id is missing" in received
+
+
+def test_a_batch_has_a_limit(server: Any) -> None:
+    client = server.connect(initialized=False)
+    client.initialize("2025-03-26")
+    client.send(b"[" + b",".join([b'{"jsonrpc":"2.0","id":1,"method":"ping"}'] * 101) + b"]\n")
+    assert client.receive()["error"] == {"code": -32600, "message": "a batch may hold 100 messages"}
+
+
 @given(names=st.lists(NAMES, min_size=1, max_size=4, unique=True), data=st.data())
 def test_templates_read_back_what_they_expand_to(names: list[str], data: st.DataObject) -> None:
     values = {name: data.draw(VALUES.filter(lambda text: "%" not in text)) for name in names}

@@ -85,6 +85,7 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     )
     option("--write-buffer-bytes", metavar="N", type=_positive, default=2**18, help="unsent answers per connection")
     option("--slow-reader-s", metavar="S", type=_seconds, default=10.0, help="how long a peer may leave them unread")
+    option("--message-s", metavar="S", type=_seconds, default=30.0, help="how long a TCP client may take to send one")
     option("--drain-s", metavar="S", type=_seconds, default=10.0, help="how long SIGTERM may take")
     option("--per-peer", metavar="N", type=_positive, help="connections of one address in one worker (no limit)")
     option("--in-flight-max", metavar="N", type=_positive, default=4096, help="requests under way in one worker")
@@ -127,6 +128,7 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
             slow_reader_s=parsed.slow_reader_s,
             per_peer_max=parsed.per_peer or 0,
             in_flight_max=parsed.in_flight_max,
+            message_s=parsed.message_s,
             keepalive=KeepAlive(parsed.keepalive_idle_s, parsed.keepalive_interval_s, parsed.keepalive_probes),
         ),
         http_config=HttpConfig(

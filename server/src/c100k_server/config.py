@@ -62,6 +62,8 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
     per_peer_max: int = 0
     # Requests under way in one worker.
     in_flight_max: int = 4096
+    # For the first message, or one that has begun, to arrive over TCP.
+    message_s: float = 30.0
     keepalive: KeepAlive = KeepAlive()
 
 

@@ -59,7 +59,17 @@ class Connection(asyncio.Protocol):
     read already; `_next` holds those of the next turn of the loop. `_cause` is set once the connection is to end.
     """
 
-    __slots__ = ("_cause", "_half_closed", "_listener", "_next", "_partial", "_session", "_transport", "_waiting")
+    __slots__ = (
+        "_cause",
+        "_half_closed",
+        "_heard",
+        "_listener",
+        "_next",
+        "_partial",
+        "_session",
+        "_transport",
+        "_waiting",
+    )
 
     def __init__(self, listener: TcpListener) -> None:
         self._listener = listener
@@ -70,6 +80,7 @@ class Connection(asyncio.Protocol):
         self._next: Iterator[bytes] | None = None
         self._cause: str | None = None
         self._half_closed = False
+        self._heard = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -82,6 +93,8 @@ class Connection(asyncio.Protocol):
             self._finish("drain")
         elif refusal is not None:
             self.abort(refusal)
+        else:
+            listener.set_deadline(self, listener.limits.message_s)
 
     def data_received(self, data: bytes) -> None:
         if self._cause is not None:
@@ -96,6 +109,9 @@ class Connection(asyncio.Protocol):
         max_line_bytes = listener.limits.max_line_bytes
         # The usual wake-up brings exactly one whole message; it is spared the general case, 2 of 27 us when measured.
         if self._partial is None and data.find(b"\n") + 1 == size <= max_line_bytes:
+            if not self._heard:
+                self._heard = True
+                listener.deadlines.pop(self, None)
             try:
                 answer = self._session.handle(data, self)
             except UnreadableMessagesError as error:
@@ -109,7 +125,13 @@ class Connection(asyncio.Protocol):
             if listener.draining:
                 self.finish_when_idle()
             return
+        began = self._heard and self._partial is None
         lines, self._partial, oversize = split_lines(self._partial, data, max_line_bytes)
+        if lines or began:
+            self._heard = True
+            listener.deadlines.pop(self, None)
+        if self._partial is not None:
+            listener.set_deadline(self, listener.limits.message_s)
         self._answer(iter(lines), last=oversize)
         if oversize and self._cause is None:
             self._write(self._session.refuse_oversize(max_line_bytes))
@@ -183,6 +205,7 @@ class Connection(asyncio.Protocol):
         self._waiting = iter(())
         self._listener.figures[PAUSED] += 1
         self._listener.figures[LIMITS["write_buffer"]] += 1
+        self._listener.deadlines.pop(self, None)
         self._listener.set_deadline(self, self._listener.limits.slow_reader_s)
         self._transport.pause_reading()
 
@@ -195,6 +218,8 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
             return
         self._listener.deadlines.pop(self, None)
+        if self._partial is not None:
+            self._listener.set_deadline(self, self._listener.limits.message_s)
         if waiting is not None:
             self._answer(waiting)
         self._read_on()
@@ -263,7 +288,9 @@ class Connection(asyncio.Protocol):
             self._finish("drain")
 
     def time_out(self) -> None:
-        self.abort("slow_reader")
+        self.abort(
+            "slow_reader" if self._waiting is not None or (self._heard and self._partial is None) else "slow_request"
+        )
 
     def abort(self, cause: str) -> None:
         """End at once, under `cause` unless there was one already."""

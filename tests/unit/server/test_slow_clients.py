@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 EACH = 5
 META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
-LIMITS = ("--write-buffer-bytes", "20000", "--slow-reader-s", "1", "--http-request-s", "3")
+LIMITS = ("--write-buffer-bytes", "20000", "--slow-reader-s", "1", "--http-request-s", "3", "--message-s", "3")
 
 
 def http_request(request_id: int) -> bytes:
@@ -54,17 +55,30 @@ def test_others_are_served_beside_slow_clients(start_server: Any, connect: Any) 
     for _ in range(EACH):
         fill(connect(server.tcp), tcp_request(1) * 1000)
         fill(connect(server.http), http_request(1) * 200)
-    slow_senders = [connect(server.http) for _ in range(EACH)]
-    for position, byte in enumerate(http_request(1)[:100]):
+    over_http = [(connect(server.http), http_request(1)) for _ in range(EACH)]
+    over_tcp = [(connect(server.tcp), tcp_request(1).replace(b"ping", b"p" * 100)) for _ in range(EACH)]
+    silent = [connect(server.tcp) for _ in range(EACH)]
+    for position in range(100):
         assert behaves.echo(f"still served {position}", position)["id"] == position
-        for sender in slow_senders:
+        for sender, request in over_http + over_tcp:
             # Until they are cut off.
             with suppress(OSError):
-                sender.send(bytes([byte]))
+                sender.send(request[position : position + 1])
     server.wait_closed("slow_reader", 2 * EACH)
-    server.wait_closed("slow_request", EACH)
+    server.wait_closed("slow_request", 2 * EACH + len(silent))
     assert behaves.echo("to the end")["result"]
     assert server.total("connections") == 1
+
+
+def test_who_always_has_a_message_half_sent_but_none_for_long_is_served(start_server: Any, connect: Any) -> None:
+    server = start_server("--workers", "1", "--message-s", "2")
+    connection = connect(server.tcp)
+    request = tcp_request(1)
+    connection.sendall(request[:10])
+    for _ in range(4):
+        time.sleep(0.8)
+        connection.sendall(request[10:] + request[:10])
+        assert connection.recv(4096).endswith(b"}\n")
 
 
 def test_many_requests_at_once_are_all_answered_in_order(start_server: Any, connect: Any) -> None:

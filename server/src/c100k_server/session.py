@@ -209,8 +209,8 @@ class Session:
         """End the streams that would go on for ever."""
         if self._extra is not None:
             for request_id, work in list(self._extra.in_flight.items()):
-                if isinstance(work, ListenStream):
-                    del self._extra.in_flight[request_id]
+                # The answer of one can have the connection finish the others, before it is this one's turn.
+                if isinstance(work, ListenStream) and self._extra.in_flight.pop(request_id, None) is not None:
                     work.finish()
 
     def subscribe(self, uri: str, outlet: Outlet) -> None:

@@ -32,6 +32,9 @@ class Batch:
     def client(self) -> Owner:
         return self._outlet.client
 
+    def leave(self) -> None:
+        self._outlet.leave()
+
     @property
     def waits(self) -> bool:
         """Whether answers are to come."""

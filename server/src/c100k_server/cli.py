@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
+import socket
 import sys
 import tomllib
 from pathlib import Path
@@ -19,6 +21,7 @@ from c100k_server.config import (
     HttpConfig,
     KeepAlive,
     ServeConfig,
+    StateConfig,
     StdioConfig,
     TlsFiles,
 )
@@ -104,6 +107,14 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     option("--http-handshake-s", metavar="S", type=_seconds, default=30.0, help="until a connection's first byte")
     option("--http-request-s", metavar="S", type=_seconds, default=30.0, help="until a request has arrived")
     option("--session-idle-s", metavar="S", type=_seconds, default=1800.0, help="until an unused session ends")
+    option("--state", choices=("memory", "redis"), default="memory", help="where sessions are kept")
+    option("--redis", metavar="A,B", type=_addresses, help="nodes of the Redis Cluster; one that answers is enough")
+    option("--redis-user", metavar="NAME", help="its user, if not the default one")
+    option("--redis-password-file", metavar="FILE", help="the password of that user")
+    option("--node", metavar="NAME", type=_node_name, default=socket.gethostname(), help="this host, in the cluster")
+    option(
+        "--session-lease-s", metavar="S", type=_seconds, default=600.0, help="how long Redis keeps one without owner"
+    )
     serve.set_defaults(**_settings(arguments, {action.dest for action in serve._actions}))
     parsed = parser.parse_args(arguments)
     if parsed.command == "stdio":
@@ -114,6 +125,8 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
         raise UsageError("--tls-cert and --tls-key need each other")
     if parsed.tcp is None and parsed.http is None and parsed.unix is None:
         parsed.tcp = Address("127.0.0.1", 7000)
+    if (parsed.state == "redis") != (parsed.redis is not None):
+        raise UsageError("--state redis and --redis HOST:PORT,… belong together")
     return ServeConfig(
         app=parsed.app,
         tcp=parsed.tcp,
@@ -144,6 +157,15 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
         tls=None if parsed.tls_cert is None else TlsFiles(parsed.tls_cert, parsed.tls_key, parsed.tls_handshake_s),
         state_key_file=parsed.state_key_file,
         drain_s=parsed.drain_s,
+        state=None
+        if parsed.redis is None
+        else StateConfig(
+            seeds=parsed.redis,
+            node=parsed.node,
+            username=parsed.redis_user,
+            password_file=parsed.redis_password_file,
+            lease_s=parsed.session_lease_s,
+        ),
     )
 
 
@@ -174,6 +196,16 @@ def _as_text(value: object) -> str:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _addresses(text: str) -> tuple[Address, ...]:
+    return tuple(Address.parse(name) for name in _names(text))
+
+
+def _node_name(text: str) -> str:
+    if re.fullmatch(r"[\w.-]{1,64}", text, re.ASCII) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name of up to 64 letters, digits, and . _ -")
+    return text
 
 
 def _auto_or_positive(text: str) -> int | None:

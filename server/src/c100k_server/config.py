@@ -93,6 +93,17 @@ class HttpConfig(msgspec.Struct, frozen=True):
     sessions_max: int = 20_000
 
 
+class StateConfig(msgspec.Struct, frozen=True):
+    """The Redis Cluster that keeps what the nodes of a cluster share. `node` is the name of this one; a session that
+    no node has used for `lease_s` is gone."""
+
+    seeds: tuple[Address, ...]
+    node: str
+    username: str | None = None
+    password_file: str | None = None
+    lease_s: float = 600.0
+
+
 class ServeConfig(msgspec.Struct, frozen=True):
     """What `c100k-server serve` was asked for. `workers` None means auto; `connections` are expected here."""
 
@@ -108,6 +119,7 @@ class ServeConfig(msgspec.Struct, frozen=True):
     tls: TlsFiles | None
     state_key_file: str | None
     drain_s: float
+    state: StateConfig | None = None
 
 
 class StdioConfig(msgspec.Struct, frozen=True):
@@ -139,6 +151,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     http_config: HttpConfig
     tls: TlsFiles | None
     drain_s: float
+    state: StateConfig | None
 
 
 class WorkerReport(msgspec.Struct, frozen=True):

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 
 from c100k_server.authentication import Principal
+from c100k_server.errors import ToolError
 from c100k_server.json_schema import object_schema
+from c100k_server.state.values import SessionValues
 
 if TYPE_CHECKING:
     from c100k_server.request import Request
+    from c100k_server.state.handles import Handles
 
 LogLevel: TypeAlias = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 
@@ -81,6 +84,28 @@ class Context:
         """Whose bearer token the client has shown: what the app's `verify` returned for it; with `--token-file` a name
         made of a digest of the token. None where no token is asked for."""
         return self._request.outlet.principal
+
+    @property
+    def session(self) -> SessionValues:
+        """What the app remembers of this session: JSON values by name. In a cluster they are on two hosts before the
+        request is answered, and go where the session goes.
+
+        Raises `ToolError` in 2026-07-28, which has no sessions.
+        """
+        session = self._request.session
+        if session is None:
+            raise ToolError("there are no sessions in 2026-07-28; this needs a client of an elder revision")
+        self._request.uses_session = True
+        return session.values
+
+    @property
+    def handles(self) -> Handles:
+        """What is kept for this client under ids that it brings along, for those that have no session."""
+        # Most apps use none.
+        from c100k_server.state.handles import Handles
+
+        store = self._request.service.store
+        return Handles(None if store is None else store.redis, self._request.outlet.client)
 
     @property
     def lifespan(self) -> Any:

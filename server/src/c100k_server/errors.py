@@ -93,6 +93,17 @@ class TokenFileError(ServerError):
         super().__init__(f"cannot read the tokens in {path} (--token-file): {reason}")
 
 
+class RedisPasswordError(ServerError):
+    """The file with the password cannot be read."""
+
+    is_final = True
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"cannot read the password in {path} (--redis-password-file): {reason}")
+
+
 class AppLoadError(ServerError):
     """An app, or another object that a command line names, cannot be found."""
 

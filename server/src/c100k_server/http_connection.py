@@ -341,6 +341,11 @@ class HttpConnection(asyncio.Protocol):
         if self.streaming and not self.paused:
             self._write(b"3\r\n:\n\n\r\n")
 
+    @property
+    def closing(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return self._transport.is_closing()
+
     def finish_when_idle(self) -> None:
         """End a draining connection unless a request is under way."""
         if not self.busy and self._request is None and self._cause is None:

@@ -10,12 +10,13 @@ import contextlib
 import socket
 from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import Any
 
 from c100k_server.authentication import Authenticator, Principal, TokenFile, identity_of
 from c100k_server.config import ConnectionLimits, HttpConfig
 from c100k_server.http_connection import HttpConnection, HttpRequest
 from c100k_server.http_front import HttpFront
-from c100k_server.http_stream import HttpSession, HttpSessions, SessionStream, StatelessStream
+from c100k_server.http_stream import RETRY_LATER, HttpSession, HttpSessions, SessionStream, StatelessStream
 from c100k_server.jsonrpc import (
     BUSY,
     HEADER_MISMATCH,
@@ -27,8 +28,11 @@ from c100k_server.jsonrpc import (
     error_line,
     readable_id,
 )
+from c100k_server.resumption import missed_messages
 from c100k_server.service import Service
 from c100k_server.session import LATER, UnreadableMessagesError
+from c100k_server.state.ids import is_session_id, read_event_id
+from c100k_server.state.store import Claim, Claimed, SessionStore, Spared
 from c100k_server.stateless import ListenStream, is_stateless, start, wanted_task
 from c100k_server.statistics import (
     ERRORS,
@@ -40,6 +44,7 @@ from c100k_server.statistics import (
 )
 from c100k_server.tls import Tls
 from c100k_server.versions import SESSION_VERSIONS
+from c100k_server.worker_ids import worker_of
 
 # Between comments on a stream that is silent: less than proxies commonly wait, 30 s and more.
 COMMENT_S = 20.0
@@ -66,9 +71,11 @@ class HttpListener(HttpFront):
     ) -> None:
         super().__init__("http", service, limits, http, connections_max, authenticator, is_local=is_local)
         self.sessions = HttpSessions(service, worker, http.sessions_max, partial(self.figures.__setitem__, SESSIONS))
+        # Requests whose session is being claimed, by its id.
+        self._claiming: dict[str, list[tuple[HttpConnection, HttpRequest]]] = {}
         self._timers: list[asyncio.Task[None]] = []
         # Set where another worker may have a session that this one has not.
-        self.hand_over: Callable[[str, HttpConnection, HttpRequest], bool] | None = None
+        self.hand_over: Callable[[int, HttpConnection, HttpRequest], bool] | None = None
 
     async def start(self, listener: socket.socket, tls: Tls | None) -> None:
         await super().start(listener, tls)
@@ -87,8 +94,11 @@ class HttpListener(HttpFront):
             session = self._session(connection, request)
             if session is not None:
                 assert session.session.id is not None
-                self.sessions.close(session.session.id)
-                connection.respond(204)
+                closed = self.sessions.close(session.session.id)
+                if closed is None:
+                    connection.respond(204)
+                else:
+                    closed.add_done_callback(partial(self._closed, connection))
 
     async def drain(self, drain_s: float) -> None:
         for timer in self._timers:
@@ -171,7 +181,8 @@ class HttpListener(HttpFront):
         if call is None:
             return
         task_id = wanted_task(call)
-        if task_id is not None and self.hand_over and self.hand_over(task_id, connection, request):
+        worker = worker_of(task_id) if task_id is not None else None
+        if worker is not None and self.hand_over and self.hand_over(worker, connection, request):
             return
         self.figures[RECEIVED] += 1
         if not isinstance(call.id, int | str):
@@ -210,6 +221,10 @@ class HttpListener(HttpFront):
         if session is None:
             return
         last_event_id = request.headers.get("last-event-id")
+        position = read_event_id(last_event_id or "") if session.session.stored is not None else None
+        if position is not None:
+            self._replay(connection, session, position)
+            return
         if last_event_id:
             found = session.find_stream(last_event_id)
             if found is None:
@@ -232,13 +247,79 @@ class HttpListener(HttpFront):
             self.refuse(connection, 400, "Mcp-Session-Id is missing; initialize first")
             return None
         session = self.sessions.find(session_id)
-        if session is not None and not _is_same(session.principal, request.principal):
+        if session is None:
+            self._seek(session_id, connection, request)
+        elif not _is_same(session.principal, request.principal):
             # To others it does not exist, so that nobody learns of an id whether it is one.
             self.refuse(connection, 404, "there is no such session; initialize again")
             return None
-        if session is None and not (self.hand_over and self.hand_over(session_id, connection, request)):
-            self.refuse(connection, 404, "there is no such session; initialize again")
         return session
+
+    def _seek(self, session_id: str, connection: HttpConnection, request: HttpRequest) -> None:
+        """Have a request served where its session is, or have the session here."""
+        store = self.service.store
+        if store is not None and is_session_id(session_id):
+            waiting = self._claiming.setdefault(session_id, [])
+            waiting.append((connection, request))
+            if len(waiting) == 1:
+                store.claim(session_id, b"0-0", partial(self._claimed, store, session_id), spare_node=True)
+            return
+        worker = worker_of(session_id) if store is None else None
+        if worker is None or not (self.hand_over and self.hand_over(worker, connection, request)):
+            self.refuse(connection, 404, "there is no such session; initialize again")
+
+    def _claimed(self, store: SessionStore, session_id: str, outcome: Claim) -> None:
+        waiting = [each for each in self._claiming.pop(session_id) if not each[0].closing]
+        if isinstance(outcome, Spared):
+            keeper = store.keeper(outcome.owner)
+            if keeper is not None and self.hand_over is not None:
+                waiting = [each for each in waiting if not self.hand_over(keeper, *each)]
+            if waiting:
+                self._claiming[session_id] = waiting
+                store.claim(session_id, b"0-0", partial(self._claimed, store, session_id))
+            return
+        if isinstance(outcome, Claimed):
+            self.sessions.carry_on(outcome)
+        for connection, request in waiting:
+            if isinstance(outcome, Claimed):
+                self.route(connection, request)
+            elif outcome is None:
+                self.refuse(connection, 404, "there is no such session; initialize again")
+            else:
+                self._refuse_unavailable(connection)
+
+    def _replay(self, connection: HttpConnection, session: HttpSession, after: tuple[bytes, bytes]) -> None:
+        """Carry on the GET stream of a session that may have been elsewhere."""
+        store, stored = self.service.store, session.session.stored
+        assert store is not None
+        assert stored is not None
+
+        def read(entries: asyncio.Future[Any]) -> None:
+            stream = session.standing_stream()
+            if connection.closing:
+                return
+            if entries.cancelled() or entries.exception() is not None:
+                self._refuse_unavailable(connection)
+            elif stream.attached:
+                self.refuse(connection, 409, "this stream is open already")
+            else:
+                messages = [(entry_id, fields[1]) for entry_id, fields in entries.result()]
+                connection.carried = stream
+                self.active.add(connection)
+                stream.carry_on(connection, missed_messages(self.service, Claimed(stored, messages), after))
+
+        store.inbox(stored, after[0]).add_done_callback(read)
+
+    def _closed(self, connection: HttpConnection, closed: asyncio.Future[Any]) -> None:
+        if connection.closing:
+            return
+        if closed.cancelled() or closed.exception() is not None:
+            self._refuse_unavailable(connection)
+        else:
+            connection.respond(204)
+
+    def _refuse_unavailable(self, connection: HttpConnection) -> None:
+        self.refuse(connection, 503, "the state of sessions is not available; ask again", RETRY_LATER)
 
     def _call(self, connection: HttpConnection, request: HttpRequest, *, count: bool) -> Call | None:
         """The message in a body, unless it has been refused. One that another will read is not counted."""

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from c100k_server.authentication import Principal, identity_of
-from c100k_server.jsonrpc import BUSY, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
+from c100k_server.jsonrpc import (
+    BUSY,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    SESSION_MOVED,
+    STATE_UNAVAILABLE,
+)
 from c100k_server.outlet import Outlet
 from c100k_server.service import Service
 from c100k_server.session import Session
+from c100k_server.state.store import Claimed
 from c100k_server.statistics import STREAMS
 from c100k_server.subscriptions import Event
 from c100k_server.task_store import Owner
@@ -24,11 +34,13 @@ EVENTS_MAX_BYTES = 2**16
 FINISHED_MAX = 4
 # How long a client is to wait before it comes back.
 RETRY_MS = 500
+# Goes with 503.
+RETRY_LATER = b"Retry-After: 1\r\n"
 # The revisions whose clients understand an event without data, which gives them an id to come back with.
 _PRIMED = ("2025-11-25",)
 
-_STATELESS_STATUS = {METHOD_NOT_FOUND: 404, BUSY: 503}
-_SESSION_STATUS = {PARSE_ERROR: 400, INVALID_REQUEST: 400, BUSY: 503}
+_STATELESS_STATUS = {METHOD_NOT_FOUND: 404, BUSY: 503, STATE_UNAVAILABLE: 503}
+_SESSION_STATUS = {PARSE_ERROR: 400, INVALID_REQUEST: 400, BUSY: 503, STATE_UNAVAILABLE: 503, SESSION_MOVED: 503}
 
 
 class Wire(Protocol):
@@ -41,7 +53,7 @@ class Wire(Protocol):
     def start_events(self) -> None: ...
     def write_event(self, event: bytes, *, droppable: bool) -> bool: ...
     def end_events(self) -> None: ...
-    def respond(self, status: int, body: bytes) -> None: ...
+    def respond(self, status: int, body: bytes, headers: bytes = b"") -> None: ...
 
 
 class StatelessStream:
@@ -83,6 +95,9 @@ class StatelessStream:
             wire.end_events()
         else:
             wire.respond(_STATELESS_STATUS.get(error_code, 400) if error_code else 200, line)
+
+    def leave(self) -> None:
+        """It has no session."""
 
     def close_stream(self) -> None:
         """Nobody could come back."""
@@ -144,11 +159,12 @@ class SessionStream:
             self._owner.streams[self._number] = self
             self._prime(wire)
 
-    def send(self, line: bytes) -> bool:
+    def send(self, line: bytes, event_id: bytes = b"") -> bool:
+        """With an `event_id` it can be asked for again at any node, and without one where it was sent."""
         if self._wire is None and self._number not in self._owner.streams:
             return False
         self.start_events()
-        event = b"id: %d-%d\ndata: %b\n" % (self._number, self._next, line)
+        event = b"id: %b\ndata: %b\n" % (event_id or b"%d-%d" % (self._number, self._next), line)
         events = self._events
         if events is None:
             events = self._events = deque()
@@ -166,10 +182,14 @@ class SessionStream:
         self.finished = True
         if wire is not None and not wire.streaming:
             self.detach()
-            wire.respond(_SESSION_STATUS.get(error_code, 200), line)
+            status = _SESSION_STATUS.get(error_code, 200)
+            wire.respond(status, line, RETRY_LATER if status == 503 else b"")
         elif self.send(line):
             self._owner.forget_finished()
             self._end()
+
+    def leave(self) -> None:
+        self._owner.leave()
 
     def close_stream(self) -> None:
         self.start_events()
@@ -189,6 +209,14 @@ class SessionStream:
         if self.finished:
             self._end()
 
+    def carry_on(self, wire: Wire, missed: list[tuple[bytes, bytes]]) -> None:
+        """Begin with lines that the client has missed wherever it was, each with its event id."""
+        self._wire = wire
+        wire.start_events()
+        for line, event_id in missed:
+            wire.write_event(b"id: %b\ndata: %b\n" % (event_id, line), droppable=False)
+        self._prime(wire)
+
     def detach(self) -> None:
         self._wire = None
         self._owner.figures[STREAMS["get"]] -= self._by_get
@@ -202,14 +230,15 @@ class SessionStream:
     def _prime(self, wire: Wire) -> None:
         """Give the client an id to come back with before there is anything to say."""
         if self._owner.session.version in _PRIMED:
-            wire.write_event(b"id: %d-%d\nretry: %d\ndata: \n\n" % (self._number, self.last, RETRY_MS), droppable=False)
+            event_id = (self.stands and self._owner.session.event_id) or b"%d-%d" % (self._number, self.last)
+            wire.write_event(b"id: %b\nretry: %d\ndata: \n\n" % (event_id, RETRY_MS), droppable=False)
 
 
 class HttpSession:
     """A session that HTTP requests refer to by its id; it belongs to the `principal` that opened it. As an outlet it is
     the GET stream."""
 
-    __slots__ = ("_next", "figures", "principal", "session", "streams", "used_at")
+    __slots__ = ("_next", "figures", "on_left", "principal", "session", "streams", "used_at")
 
     def __init__(self, service: Service, session_id: str, principal: Principal | None) -> None:
         self.figures = service.figures
@@ -217,6 +246,8 @@ class HttpSession:
         self.principal = principal
         self.streams: dict[int, SessionStream] = {}
         self.used_at = time.monotonic()
+        # What to do when another worker has it.
+        self.on_left: Callable[[], None] | None = None
         self._next = 1
 
     def open_stream(self, wire: Wire) -> SessionStream:
@@ -251,11 +282,19 @@ class HttpSession:
     def answer(self, line: bytes, error_code: int) -> None:
         """Nothing is asked of a session as such."""
 
+    def leave(self) -> None:
+        if self.on_left is not None:
+            self.on_left()
+
     def close_stream(self) -> None:
         """The client closes its GET when it likes."""
 
     def tell(self, event: Event) -> bool:
-        return self.send(event.line)
+        stream = self.streams.get(0)
+        if stream is None:
+            return False
+        stored = self.session.stored
+        return stream.send(event.line, b"" if stored is None else b"%b/%b" % (stored.inbox_id, event.id))
 
     @property
     def idle(self) -> bool:
@@ -292,10 +331,12 @@ class HttpSessions:
         """None when there are as many as there may be."""
         if len(self._by_id) >= self._maximum:
             return None
-        session_id = new_id(self._worker)
-        session = self._by_id[session_id] = HttpSession(self._service, session_id, principal)
-        self._on_count(len(self._by_id))
-        return session
+        return self._add(new_id(self._worker), principal)
+
+    def carry_on(self, claimed: Claimed) -> None:
+        """Have a session that another worker had."""
+        session = self._add(claimed.session.id, claimed.session.profile.principal)
+        session.session.carry_on(claimed, session)
 
     def find(self, session_id: str) -> HttpSession | None:
         session = self._by_id.get(session_id)
@@ -303,13 +344,31 @@ class HttpSessions:
             session.used_at = time.monotonic()
         return session
 
-    def close(self, session_id: str) -> None:
-        self._by_id.pop(session_id).close()
+    def close(self, session_id: str) -> asyncio.Future[Any] | None:
+        """End a session; for one that is stored, the future says when that is known everywhere."""
+        stored = self._by_id[session_id].session.stored
+        self._leave(session_id)
+        store = self._service.store
+        return store.close(stored) if stored is not None and store is not None else None
+
+    def _add(self, session_id: str, principal: Principal | None) -> HttpSession:
+        session = self._by_id[session_id] = HttpSession(self._service, session_id, principal)
+        session.on_left = partial(self._leave, session_id)
         self._on_count(len(self._by_id))
+        return session
+
+    def _leave(self, session_id: str) -> None:
+        session = self._by_id.pop(session_id, None)
+        if session is not None:
+            session.close()
+            self._on_count(len(self._by_id))
 
     def expire(self, idle_s: float) -> None:
         """End the sessions that nobody has used for so long."""
         before = time.monotonic() - idle_s
         for session_id, session in list(self._by_id.items()):
             if session.used_at < before and session.idle:
-                self.close(session_id)
+                closed = self.close(session_id)
+                if closed is not None:
+                    # If Redis cannot be told now, the lease ends it.
+                    closed.add_done_callback(asyncio.Future.exception)

@@ -20,6 +20,11 @@ MISSING_CLIENT_CAPABILITY = -32021
 UNSUPPORTED_VERSION = -32022
 # Ours, from the range that JSON-RPC leaves to implementations: the peer has too much in flight.
 BUSY = -32000
+# Of sessions that outlive a connection: there is none such; Redis is away; another node has it. The last two can be
+# asked again.
+SESSION_NOT_FOUND = -32004
+STATE_UNAVAILABLE = -32010
+SESSION_MOVED = -32011
 
 # MCP allows strings and integers, never null.
 RequestId: TypeAlias = int | str

@@ -22,7 +22,7 @@ from c100k_server.task_methods import (
     begin,
     begin_later,
 )
-from c100k_server.tools import call_tool
+from c100k_server.tools import call_inline, call_tool
 
 # completion/complete: "A maximum of 100 items per response".
 COMPLETIONS_MAX = 100
@@ -120,6 +120,8 @@ def _tools_call(request: Request, params: msgspec.Raw) -> bytes | Coroutine[Any,
     arguments = tool.signature.decode(call.arguments)
     _take(request, call, "tools/call", call.name, call.arguments)
     if not as_task:
+        if tool.inline and not tool.signature.is_async:
+            return request.complete(call_inline(request, tool, arguments))
         return _call(request, tool, arguments)
     work = partial(call_tool, request, tool, arguments)
     if tool.asks_first and request.session is None:
@@ -203,12 +205,14 @@ async def _complete(request: Request, params: msgspec.Raw) -> bytes:
 
 def _subscribe(request: Request, params: msgspec.Raw) -> bytes:
     assert request.session is not None
+    request.uses_session = True
     request.session.subscribe(_decode_uri_params(params).uri, request.outlet.standing)
     return b"{}"
 
 
 def _unsubscribe(request: Request, params: msgspec.Raw) -> bytes:
     assert request.session is not None
+    request.uses_session = True
     request.session.unsubscribe(_decode_uri_params(params).uri)
     return b"{}"
 
@@ -218,7 +222,8 @@ def _set_level(request: Request, params: msgspec.Raw) -> bytes:
     if level not in LOG_LEVELS:
         raise RequestError(INVALID_PARAMS, f"logging/setLevel: {level!r} is none of {', '.join(LOG_LEVELS)}")
     assert request.session is not None
-    request.session.log_level = level
+    request.uses_session = True
+    request.session.set_log_level(level)
     return b"{}"
 
 

@@ -29,10 +29,20 @@ from c100k_server.statistics import (
     OPENED,
     PAUSED,
     RECEIVED,
+    REDIS_CONNECTS,
+    REDIS_FAILURES,
+    REDIS_LATENCY_US,
+    REDIS_OPERATIONS,
+    REDIS_SINGLE_COPY_ACKS,
+    REDIS_UP,
     REQUESTS,
     RESIDENT_BYTES,
     SENT,
     SESSIONS,
+    SESSIONS_CLAIMED,
+    SESSIONS_FENCED,
+    SESSIONS_STORED,
+    STORED_SESSIONS,
     STREAMS,
     THREADS_BUSY,
     THREADS_QUEUED,
@@ -123,6 +133,22 @@ _FAMILIES = (
     _Family("events_waiting", "gauge", "Changes that subscribers have yet to be told of.", _one(EVENTS_WAITING)),
     _Family("streams", "gauge", "Open streams: GET of a session, or subscriptions/listen.", _by("kind", STREAMS)),
     _Family("sessions", "gauge", "Open HTTP sessions.", _one(SESSIONS)),
+    _Family("redis_up", "gauge", "Whether all of the Redis Cluster can be used.", _one(REDIS_UP), min),
+    _Family("redis_operations_total", "counter", "Operations on Redis.", _one(REDIS_OPERATIONS)),
+    _Family("redis_failures_total", "counter", "Operations without a reply, or refused.", _one(REDIS_FAILURES)),
+    _Family(
+        "redis_latency_seconds_total", "counter", "Time that answered operations took, retries included.",
+        _one(REDIS_LATENCY_US, 1e6),
+    ),
+    _Family(
+        "redis_single_copy_acks_total", "counter", "Writes acknowledged by a master whose replica is dead.",
+        _one(REDIS_SINGLE_COPY_ACKS),
+    ),
+    _Family("redis_connects_total", "counter", "Connections made to nodes of Redis.", _one(REDIS_CONNECTS)),
+    _Family("stored_sessions", "gauge", "Sessions in Redis that are owned here.", _one(STORED_SESSIONS)),
+    _Family("sessions_stored_total", "counter", "Sessions put into Redis when they began.", _one(SESSIONS_STORED)),
+    _Family("sessions_claimed_total", "counter", "Sessions taken up from Redis.", _one(SESSIONS_CLAIMED)),
+    _Family("sessions_fenced_total", "counter", "Sessions found to be another worker's.", _one(SESSIONS_FENCED)),
     _Family("limits_hit_total", "counter", "Limits met without losing the connection.", _by("limit", LIMITS)),
     _Family("http_requests_total", "counter", "HTTP requests received.", _one(HTTP_REQUESTS)),
     _Family(
@@ -157,7 +183,7 @@ def render(workers: Sequence[WorkerFigures], parent: ParentFigures) -> str:
             lines.append(f'{BY_WORKER}{family.name}{{worker="parent"}} {parent.cpu_s}\n')
         elif family is _RESIDENT_MEMORY:
             lines.append(f'{BY_WORKER}{family.name}{{worker="parent"}} {parent.resident_bytes}\n')
-        how = "The highest" if family.merge is max else "The sum"
+        how = "The highest" if family.merge is max else "The lowest" if family.merge is min else "The sum"
         lines += _head(ALL_WORKERS, family, f"{how} of {BY_WORKER}{family.name} over all workers.")
         for (suffix, labels), values in merged.items():
             braces = f"{{{labels}}}" if labels else ""

@@ -29,5 +29,8 @@ class Outlet(Protocol):
     def answer(self, line: bytes, error_code: int) -> None:
         """Send the answer to the request, `error_code` being that of JSON-RPC, or 0."""
 
+    def leave(self) -> None:
+        """End what belongs to the session: another worker has it by now."""
+
     def close_stream(self) -> None:
         """Let the client go and come back for the rest, where the transport can."""

@@ -20,7 +20,6 @@ import msgspec
 from c100k_server.http_connection import HttpConnection, HttpRequest
 from c100k_server.http_endpoint import HttpListener
 from c100k_server.subscriptions import Subscriptions
-from c100k_server.worker_ids import worker_of
 
 # A datagram has to fit into the buffer of a socket; longer requests travel in a file in memory.
 INLINE_MAX_BYTES = 32 * 1024
@@ -87,6 +86,8 @@ class Peers:
         mailbox_prefix: str,
         subscriptions: Subscriptions,
         http: HttpListener | None,
+        *,
+        tells_events: bool,
     ) -> None:
         self._index = index
         self._workers = workers
@@ -95,13 +96,16 @@ class Peers:
         self._mailbox_prefix = mailbox_prefix
         self._subscriptions = subscriptions
         self._http = http
+        # Unless the whole cluster is told.
+        self._tells_events = tells_events
         self._loop = asyncio.get_running_loop()
         self._unsent: set[tuple[int, str]] = set()
         self._adopting: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         self._loop.add_reader(self._inbox.fileno(), self._receive)
-        self._subscriptions.on_published = self._publish
+        if self._tells_events:
+            self._subscriptions.publish = self._publish
         if self._http is not None:
             self._http.hand_over = self._hand_over
 
@@ -112,6 +116,7 @@ class Peers:
             self._tell(worker, topic)
 
     def _publish(self, topic: str) -> None:
+        self._subscriptions.deliver(topic)
         for worker in range(self._workers):
             if worker != self._index:
                 self._tell(worker, topic)
@@ -122,10 +127,9 @@ class Peers:
         except BlockingIOError:
             self._unsent.add((worker, topic))
 
-    def _hand_over(self, wanted_id: str, connection: HttpConnection, request: HttpRequest) -> bool:
-        """Give a connection away; False when no other worker would have what it wants, or it cannot be moved."""
-        worker = worker_of(wanted_id)
-        if worker is None or worker == self._index or worker >= self._workers:
+    def _hand_over(self, worker: int, connection: HttpConnection, request: HttpRequest) -> bool:
+        """Give a connection to another worker; False when there is none such, or it cannot be moved."""
+        if worker == self._index or worker >= self._workers:
             return False
         moved = _encode(
             _Moved(

@@ -79,6 +79,7 @@ class Request:
         "session",
         "start_task",
         "task",
+        "uses_session",
         "version",
     )
 
@@ -106,6 +107,8 @@ class Request:
         self.bound_to: tuple[object, ...] = ()
         self.task: RunningTask | None = None
         self.start_task: Callable[[], Awaitable[None]] = _stay
+        # Whether its answer depends on what is remembered of the session, or changes that.
+        self.uses_session = False
         self._keys = 0
         self._began_ns = time.monotonic_ns()
 

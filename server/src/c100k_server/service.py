@@ -15,6 +15,8 @@ from c100k_server.app import App, Kind, Tool
 from c100k_server.events import emit
 from c100k_server.jsonrpc import encode
 from c100k_server.latency import Latency
+from c100k_server.state.event_stream import EventStream
+from c100k_server.state.store import SessionStore
 from c100k_server.statistics import EVENTS_WAITING, THREADS_BUSY, THREADS_QUEUED
 from c100k_server.subscriptions import Subscriptions
 from c100k_server.tasks import Tasks
@@ -33,6 +35,7 @@ class Service:
         "_prefixes",
         "app",
         "discovery",
+        "events",
         "figures",
         "has_tasks",
         "in_flight_max",
@@ -44,6 +47,7 @@ class Service:
         "pages",
         "session_pages",
         "state_key",
+        "store",
         "subscriptions",
         "tasks",
         "thread_id",
@@ -65,6 +69,9 @@ class Service:
         self.state_key = state_key
         self.lifespan: Any = None
         self.in_flight_max = sys.maxsize
+        # What the nodes of a cluster share, where there is one.
+        self.store: SessionStore | None = None
+        self.events: EventStream | None = None
         self.loop = loop
         self.thread_id = threading.get_ident()
         self.latency = Latency(figures)

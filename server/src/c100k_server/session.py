@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from c100k_server.authentication import identity_of
 from c100k_server.batch import Batch
 from c100k_server.jsonrpc import (
     BUSY,
@@ -23,6 +24,7 @@ from c100k_server.jsonrpc import (
     decode_any,
     decode_batch,
     decode_call,
+    encode,
     error_line,
     readable_id,
     request_line,
@@ -31,7 +33,21 @@ from c100k_server.jsonrpc import (
 from c100k_server.methods import SESSION_METHODS
 from c100k_server.outlet import Outlet
 from c100k_server.request import FAILED_TOOL, Request
+from c100k_server.resumption import (
+    METHOD,
+    as_request_error,
+    event_id,
+    missed_messages,
+    no_such_session,
+    offers_resumption,
+    position_member,
+    read_resume,
+    welcome,
+)
 from c100k_server.service import Service
+from c100k_server.state.store import Claim, Claimed
+from c100k_server.state.stored_session import Profile, StoredSession
+from c100k_server.state.values import SessionValues
 from c100k_server.stateless import ListenStream, is_stateless, start
 from c100k_server.statistics import ERRORS, LIMITS, RECEIVED, SENT, request_cell
 from c100k_server.subscriptions import Event
@@ -82,19 +98,31 @@ _CALL_OK = request_cell("tools/call", "ok")
 _CALL_FAILED = request_cell("tools/call", "tool_error")
 
 
+class _Settling:
+    """Work that is done, and has yet to be kept: too late to be cancelled."""
+
+    def cancel(self) -> None: ...
+
+
+_SETTLING = _Settling()
+
+
 class _Extra:
     """What most sessions never need."""
 
-    __slots__ = ("asked", "in_flight", "input_ended", "next_id", "outlet", "owner", "topics")
+    __slots__ = ("asked", "in_flight", "input_ended", "next_id", "outlet", "owner", "stored", "topics", "values")
 
     def __init__(self) -> None:
-        self.in_flight: dict[RequestId, asyncio.Task[tuple[bytes, int]] | ListenStream] = {}
+        self.in_flight: dict[RequestId, asyncio.Task[tuple[bytes, int]] | ListenStream | _Settling] = {}
         self.asked: dict[RequestId, asyncio.Future[dict[str, Any]]] = {}
         self.next_id = 0
         self.topics: set[str] = set()
         self.outlet: Outlet | None = None
         self.owner: Owner | None = None
         self.input_ended = False
+        # Where sessions outlive their connections, and this one does.
+        self.stored: StoredSession | None = None
+        self.values: SessionValues | None = None
 
 
 class Session:
@@ -184,7 +212,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether anything is under way."""
-        return self._extra is not None and any(isinstance(w, asyncio.Task) for w in self._extra.in_flight.values())
+        return self._extra is not None and any(not isinstance(w, ListenStream) for w in self._extra.in_flight.values())
 
     @property
     def owner(self) -> Owner:
@@ -222,15 +250,66 @@ class Session:
             raise RequestError(BUSY, f"a session may subscribe to {SUBSCRIPTIONS_MAX} resources")
         extra.topics.add(f"uri:{uri}")
         self._service.subscriptions.add(f"uri:{uri}", self)
+        if extra.stored is not None:
+            extra.stored.subscribe(uri)
 
     def unsubscribe(self, uri: str) -> None:
         if self._extra is not None:
             self._extra.topics.discard(f"uri:{uri}")
             self._service.subscriptions.discard(f"uri:{uri}", self)
+            if self._extra.stored is not None:
+                self._extra.stored.unsubscribe(uri)
+
+    def set_log_level(self, level: str) -> None:
+        self.log_level = level
+        if self.stored is not None:
+            self.stored.set_log_level(level)
+
+    @property
+    def stored(self) -> StoredSession | None:
+        """What of it is kept for all nodes of the cluster, if anything is."""
+        return self._extra.stored if self._extra is not None else None
+
+    @property
+    def values(self) -> SessionValues:
+        """What the app remembers of it."""
+        extra = self._more()
+        if extra.stored is not None:
+            return extra.stored.values
+        if extra.values is None:
+            extra.values = SessionValues()
+        return extra.values
 
     def tell(self, event: Event) -> bool:
         """A resource that it subscribed to has changed."""
-        return self._extra is not None and self._extra.outlet is not None and self._extra.outlet.send(event.line)
+        outlet = self._extra.outlet if self._extra is not None else None
+        return outlet is not None and outlet.send(self.line_of(event))
+
+    @property
+    def event_id(self) -> bytes:
+        """How far a client that may come back elsewhere has been told of everything; empty for one that may not."""
+        stored = self.stored
+        return event_id(self._service, stored) if stored is not None else b""
+
+    def line_of(self, event: Event) -> bytes:
+        """An event as this client is told of it: one that can come back is told where it is."""
+        stored = self.stored
+        return event.line if stored is None else event.tagged(position_member(stored.inbox_id, event.id))
+
+    def carry_on(self, claimed: Claimed, outlet: Outlet) -> None:
+        """Be a session that was stored, whose standing messages go to `outlet`."""
+        stored = claimed.session
+        extra = self._more()
+        extra.stored = stored
+        extra.outlet = outlet
+        stored.on_moved = outlet.leave
+        self.id = stored.id
+        self.version = stored.profile.version
+        self.capabilities = stored.profile.capabilities or _NO_CAPABILITIES
+        self.log_level = stored.log_level
+        for uri in stored.subscriptions:
+            extra.topics.add(f"uri:{uri}")
+            self._service.subscriptions.add(f"uri:{uri}", self)
 
     def close(self) -> None:
         """The client is gone: cancel what it asked for."""
@@ -242,6 +321,8 @@ class Session:
                 task.cancel()
             if extra.owner is not None:
                 self._service.tasks.abandon(extra.owner)
+            if extra.stored is not None and self._service.store is not None:
+                self._service.store.forget(extra.stored)
 
     def _begin(self, call: Call, request_id: RequestId, outlet: Outlet) -> bytes | None:
         if self.version is None and call.method not in ("initialize", "ping") and is_stateless(call):
@@ -249,7 +330,9 @@ class Session:
         else:
             handler = SESSION_METHODS.get(call.method)
             if call.method == "initialize":
-                return self._initialize(call, request_id)
+                return self._initialize(call, request_id, outlet)
+            if call.method == METHOD and self._service.store is not None:
+                return self._resume(call, request_id, outlet)
             if handler is None:
                 return self._refuse(call, METHOD_NOT_FOUND, f"there is no method {call.method!r}")
             if self.version is None and call.method != "ping":
@@ -259,8 +342,19 @@ class Session:
                 self._service, call.method, request_id, outlet, self, version, self.capabilities, self.log_level
             )
             started = request.run(handler, call.params)
-        if isinstance(started, tuple):
-            return started[0]
+            if isinstance(started, tuple):
+                return self._settled(request, request_id, outlet, started)
+            return self._follow(call, request_id, outlet, started, request)
+        return started[0] if isinstance(started, tuple) else self._follow(call, request_id, outlet, started, None)
+
+    def _follow(
+        self,
+        call: Call,
+        request_id: RequestId,
+        outlet: Outlet,
+        started: asyncio.Task[tuple[bytes, int]] | ListenStream,
+        request: Request | None,
+    ) -> bytes:
         extra = self._more()
         if len(extra.in_flight) >= IN_FLIGHT_MAX or request_id in extra.in_flight:
             started.cancel()
@@ -268,10 +362,38 @@ class Session:
             return self._refuse(call, BUSY, f"this id, or {IN_FLIGHT_MAX} requests, are under way already")
         extra.in_flight[request_id] = started
         if isinstance(started, asyncio.Task):
-            started.add_done_callback(partial(self._finished, extra, call.method, request_id, outlet))
+            started.add_done_callback(partial(self._finished, extra, call.method, request_id, outlet, request))
         return LATER
 
-    def _initialize(self, call: Call, request_id: RequestId) -> bytes:
+    def _settled(self, request: Request, request_id: RequestId, outlet: Outlet, finished: tuple[bytes, int]) -> bytes:
+        """An answer that is there at once, and goes out when what it says of the session is kept."""
+        stored = self.stored
+        if stored is None or not request.uses_session:
+            return finished[0]
+        extra = self._more()
+        if request_id in extra.in_flight:
+            return self._error(request_id, BUSY, "this id is under way already")
+        self._settle(extra, stored, request_id, outlet, finished)
+        return LATER
+
+    def _settle(
+        self, extra: _Extra, stored: StoredSession, request_id: RequestId, outlet: Outlet, finished: tuple[bytes, int]
+    ) -> None:
+        extra.in_flight[request_id] = _SETTLING
+
+        def done(problem: Exception | None) -> None:
+            del extra.in_flight[request_id]
+            outlet.answer(*(finished if problem is None else self._unkept(request_id, problem)))
+
+        stored.settle(done)
+
+    def _unkept(self, request_id: RequestId, problem: Exception) -> tuple[bytes, int]:
+        """The answer instead of one whose promise could not be kept; it is counted as sent already."""
+        error = as_request_error(problem)
+        self._service.figures[ERRORS] += 1
+        return error_line(request_id, error.code, error.message, error.data), error.code
+
+    def _initialize(self, call: Call, request_id: RequestId, outlet: Outlet) -> bytes:
         service = self._service
         if self.version is not None:
             return self._refuse(call, INVALID_REQUEST, "this session is initialized already")
@@ -285,7 +407,84 @@ class Session:
         self.capabilities = params.capabilities or _NO_CAPABILITIES
         service.figures[SENT] += 1
         service.figures[request_cell(call.method, "ok")] += 1
+        resumable = offers_resumption(self.capabilities)
+        if service.store is not None and (resumable or self.id is not None):
+            self._store(request_id, outlet, resumable=resumable)
+            return LATER
         return result_line(request_id, service.welcome[self.version])
+
+    def _store(self, request_id: RequestId, outlet: Outlet, *, resumable: bool) -> None:
+        """Have the session outlive its connection, and then welcome the client."""
+        service, extra = self._service, self._more()
+        store, version = service.store, self.version
+        assert store is not None
+        assert version is not None
+        extra.in_flight[request_id] = _SETTLING
+
+        def created(outcome: StoredSession | Exception) -> None:
+            del extra.in_flight[request_id]
+            if isinstance(outcome, Exception):
+                self.version = None
+                outlet.answer(*self._unkept(request_id, outcome))
+                if self.id is not None:
+                    # The client got no id to use it with.
+                    outlet.standing.leave()
+            elif self._extra is not extra:
+                store.forget(outcome)
+            else:
+                extra.stored, self.id = outcome, outcome.id
+                outcome.on_moved = outlet.standing.leave
+                result = service.welcome[version]
+                outlet.answer(result_line(request_id, welcome(service, outcome, result) if resumable else result), 0)
+
+        store.create(self.id or store.new_id(), Profile(version, dict(self.capabilities), outlet.principal), created)
+
+    def _resume(self, call: Call, request_id: RequestId, outlet: Outlet) -> bytes:
+        service, extra = self._service, self._more()
+        store = service.store
+        assert store is not None
+        try:
+            if self.version is not None or extra.in_flight:
+                raise RequestError(INVALID_REQUEST, "a session is resumed by the first message of a connection")
+            session_id, after = read_resume(call.params)
+        except RequestError as error:
+            return self._refuse(call, error.code, error.message, error.data)
+        except (ValueError, RecursionError) as error:
+            return self._refuse(call, INVALID_PARAMS, f"{call.method}: {error}")
+        extra.in_flight[request_id] = _SETTLING
+        service.figures[SENT] += 1
+
+        def claimed(outcome: Claim) -> None:
+            del extra.in_flight[request_id]
+            if not isinstance(outcome, Claimed):
+                problem = outcome if isinstance(outcome, Exception) else no_such_session()
+                outlet.answer(*self._unkept(request_id, problem))
+            elif self._extra is not extra:
+                store.forget(outcome.session)
+            elif identity_of(outcome.session.profile.principal) != identity_of(outlet.principal):
+                store.forget(outcome.session)
+                outlet.answer(*self._unkept(request_id, no_such_session()))
+            else:
+                self._carry_on(request_id, outcome, after, outlet)
+
+        store.claim(session_id, after[0] if after is not None else b"0-0", claimed)
+        return LATER
+
+    def _carry_on(
+        self, request_id: RequestId, claimed: Claimed, after: tuple[bytes, bytes] | None, outlet: Outlet
+    ) -> None:
+        service = self._service
+        missed = missed_messages(service, claimed, after)
+        self.carry_on(claimed, outlet.standing)
+        result = {
+            "protocolVersion": self.version,
+            "eventId": event_id(service, claimed.session).decode(),
+            "missed": len(missed),
+        }
+        outlet.answer(result_line(request_id, encode(result)), 0)
+        for line, _ in missed:
+            outlet.send(line)
+        service.figures[SENT] += len(missed)
 
     def _notified(self, call: Call) -> None:
         if call.method == "notifications/cancelled" and self._extra is not None:
@@ -300,7 +499,13 @@ class Session:
                 del self._extra.in_flight[request_id]
 
     def _finished(
-        self, extra: _Extra, method: str, request_id: RequestId, outlet: Outlet, task: asyncio.Task[tuple[bytes, int]]
+        self,
+        extra: _Extra,
+        method: str,
+        request_id: RequestId,
+        outlet: Outlet,
+        request: Request | None,
+        task: asyncio.Task[tuple[bytes, int]],
     ) -> None:
         del extra.in_flight[request_id]
         # Whoever cancels wants no answer.
@@ -308,6 +513,8 @@ class Session:
             self._service.figures[request_cell(method, "cancelled")] += 1
             if isinstance(outlet, Batch):
                 outlet.forgo()
+        elif extra.stored is not None and request is not None and request.uses_session:
+            self._settle(extra, extra.stored, request_id, outlet, task.result())
         else:
             outlet.answer(*task.result())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from collections.abc import Iterable
 from itertools import count
 
@@ -85,6 +86,24 @@ LATENCY_BOUNDS_US = tuple(2**power for power in range(4, 25))
 LATENCY_BUCKETS = {kind: tuple(_counter() for _ in (*LATENCY_BOUNDS_US, None)) for kind in LATENCY_KINDS}
 LATENCY_SUM_NS = _counter_by(LATENCY_KINDS)
 
+# What tells one life of a worker from another.
+BOOT = _gauge()
+
+# What is shared with other nodes by Redis.
+REDIS_UP = _gauge()
+REDIS_OPERATIONS = _counter()
+REDIS_FAILURES = _counter()
+REDIS_LATENCY_US = _counter()
+REDIS_SINGLE_COPY_ACKS = _counter()
+REDIS_CONNECTS = _counter()
+STORED_SESSIONS = _gauge()
+SESSIONS_STORED = _counter()
+SESSIONS_CLAIMED = _counter()
+SESSIONS_FENCED = _counter()
+
+# A loop that has not turned for so long is taken for hung.
+HUNG_S = 3.0
+
 CELLS = next(_cells)
 # What the next life of a worker goes on counting. The other cells say how things are now.
 COUNTERS = tuple(_counters)
@@ -111,6 +130,11 @@ class StatisticsBoard:
     def row(self, worker: int) -> memoryview:
         """The `CELLS` cells of a worker, to be indexed by the constants of this module."""
         return self._memory[worker * CELLS : (worker + 1) * CELLS]
+
+    def lives(self, worker: int, boot: int) -> bool:
+        """Whether a worker is in the life that began at `boot`, and its loop turns."""
+        row = self.row(worker)
+        return len(row) > 0 and row[BOOT] == boot and time.monotonic_ns() - row[BEAT_NS] < HUNG_S * 1e9
 
 
 def held(row: memoryview) -> int:

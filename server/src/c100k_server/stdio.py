@@ -49,6 +49,9 @@ class StdioOutlet:
     def tell(self, event: Event) -> bool:
         return self.send(event.line)
 
+    def leave(self) -> None:
+        """A session of a pipe is nowhere else."""
+
     def close_stream(self) -> None:
         """A pipe cannot be resumed."""
 

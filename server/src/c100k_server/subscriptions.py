@@ -15,11 +15,16 @@ BATCH = 250
 
 
 class Event:
-    """A notification, encoded but for what differs between its receivers. A topic is a list, or `uri:` and a URI."""
+    """A notification, encoded but for what differs between its receivers. A topic is a list, or `uri:` and a URI.
 
-    __slots__ = ("_fields", "_head", "_tag", "_tagged", "line")
 
-    def __init__(self, topic: str) -> None:
+    The `id` is that of the cluster's stream of events, and empty without one.
+    """
+
+    __slots__ = ("_fields", "_head", "_tag", "_tagged", "id", "line")
+
+    def __init__(self, topic: str, event_id: bytes = b"") -> None:
+        self.id = event_id
         method = f"notifications/{topic}/list_changed" if topic in LISTS else "notifications/resources/updated"
         self._head = b'{"jsonrpc":"2.0","method":"%b","params":{' % method.encode()
         self._fields = b"" if topic in LISTS else b'"uri":' + encode(topic.removeprefix("uri:"))
@@ -48,18 +53,18 @@ class Subscriptions:
     there are never more waiting than there are topics with listeners.
     """
 
-    __slots__ = ("_figures", "_loop", "_task", "_topics", "_waiting", "audiences", "on_published", "reload")
+    __slots__ = ("_figures", "_loop", "_task", "_topics", "_waiting", "audiences", "publish", "reload")
 
     def __init__(self, figures: memoryview, loop: asyncio.AbstractEventLoop) -> None:
         self._figures = figures
         self._loop = loop
         self._topics: dict[str, dict[Listener, None]] = {}
-        self._waiting: dict[str, None] = {}
+        self._waiting: dict[str, bytes] = {}
         self._task: asyncio.Task[None] | None = None
         # All sessions there are: they hear of lists without asking.
         self.audiences: list[Callable[[], Iterable[Listener]]] = []
-        # Tells the other workers.
-        self.on_published: Callable[[str], None] | None = None
+        # Tells the listeners of this worker, or by whoever sets it, those of all.
+        self.publish: Callable[[str], None] = self.deliver
         # Changes a list of this worker as another has changed its own.
         self.reload: Callable[[Any], None] | None = None
 
@@ -86,29 +91,28 @@ class Subscriptions:
         """A resource has changed."""
         self._loop.call_soon_threadsafe(self._publish, f"uri:{uri}")
 
-    def hear(self, topic: str) -> None:
-        """Another worker has published this."""
+    def hear(self, topic: str, event_id: bytes = b"") -> None:
+        """A worker has published this."""
         if topic in LISTS and self.reload is not None:
             self.reload(topic)
-        self.deliver(topic)
+        self.deliver(topic, event_id)
 
-    def deliver(self, topic: str) -> None:
+    def deliver(self, topic: str, event_id: bytes = b"") -> None:
         """Tell the listeners of this worker."""
         if topic in LISTS or topic in self._topics:
-            self._waiting[topic] = None
+            # Told in the order of their ids, so that whoever has heard of one has heard of all before it.
+            self._waiting.pop(topic, None)
+            self._waiting[topic] = event_id
             if self._task is None:
                 self._task = self._loop.create_task(self._tell())
 
     def _publish(self, topic: str) -> None:
-        self.deliver(topic)
-        if self.on_published is not None:
-            self.on_published(topic)
+        self.publish(topic)
 
     async def _tell(self) -> None:
         while self._waiting:
             topic = next(iter(self._waiting))
-            del self._waiting[topic]
-            event = Event(topic)
+            event = Event(topic, self._waiting.pop(topic))
             listeners = list(self._topics.get(topic, ()))
             if topic in LISTS:
                 for audience in self.audiences:

@@ -257,7 +257,11 @@ class Connection(asyncio.Protocol):
         return Owner("address", address_of(self._transport))
 
     def tell(self, event: Event) -> bool:
-        return self.send(event.line)
+        return self.send(self._session.line_of(event))
+
+    def leave(self) -> None:
+        if self._cause is None and not self._transport.is_closing():
+            self._finish("moved")
 
     def close_stream(self) -> None:
         """A connection is a stream that cannot be resumed."""

@@ -10,6 +10,7 @@ import msgspec
 
 from c100k_server.app import App, Tool
 from c100k_server.content import Text, ToolResult, as_content
+from c100k_server.context import Context
 from c100k_server.errors import ToolError
 from c100k_server.jsonrpc import MISSING_CLIENT_CAPABILITY, RequestError, encode
 from c100k_server.request import Request
@@ -41,6 +42,34 @@ def announce() -> str:
     return "announced"
 
 
+class Count(msgspec.Struct):
+    """Where a session's counter stood when an operation had been done."""
+
+    operation: int
+    n: int
+
+
+@ECHO.tool(inline=True)
+def increment(
+    operation: Annotated[int, msgspec.Meta(ge=1, description="Its number, higher than those before.")], ctx: Context
+) -> Count:
+    """Adds 1 to the counter of the session, once for each operation: one that is asked for again, because its answer
+    did not arrive, is not done again."""
+    done = ctx.session.get("count", {"operation": 0, "n": 0})
+    if operation < done["operation"]:
+        raise ToolError(f"operation {operation} comes after {done['operation']}")
+    if operation > done["operation"]:
+        done = {"operation": operation, "n": done["n"] + 1}
+        ctx.session["count"] = done
+    return Count(**done)
+
+
+@ECHO.tool(inline=True)
+def read(ctx: Context) -> Count:
+    """The counter of the session, and the last operation on it."""
+    return Count(**ctx.session.get("count", {"operation": 0, "n": 0}))
+
+
 def compile_inline(tool: Tool) -> Callable[[msgspec.Raw], bytes]:
     """A tool whose function returns at once, from encoded arguments to an encoded result."""
     assert tool.signature.arguments is not None
@@ -66,14 +95,25 @@ def _no_values(_: object) -> tuple[()]:
     return ()
 
 
+def call_inline(request: Request, tool: Tool, arguments: dict[str, Any]) -> bytes:
+    """A tool whose function returns at once, and wants to know its request."""
+    try:
+        return encode_result(tool, tool.function(**arguments, **request.context_argument(tool.signature)))
+    except ToolError as error:
+        return failure(str(error))
+    except RequestError:
+        raise
+    except Exception as error:
+        request.report(error)
+        return failure(f"{tool.name} failed")
+
+
 async def call_tool(request: Request, tool: Tool, arguments: dict[str, Any]) -> bytes:
     """Any other tool. Its errors are results, so that the model behind the client reads them."""
     try:
         if tool.inline and not tool.signature.is_async:
-            value = tool.function(**arguments, **request.context_argument(tool.signature))
-        else:
-            value = await request.call(tool.signature, tool.function, arguments)
-        return encode_result(tool, value)
+            return call_inline(request, tool, arguments)
+        return encode_result(tool, await request.call(tool.signature, tool.function, arguments))
     except RequestError as error:
         if error.code == MISSING_CLIENT_CAPABILITY and request.session is not None:
             return failure(error.message)

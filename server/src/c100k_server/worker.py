@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -27,7 +28,7 @@ from c100k_server.loading import load_app, load_function
 from c100k_server.peers import Peers
 from c100k_server.service import Service
 from c100k_server.sockets import shared_listener
-from c100k_server.statistics import StatisticsBoard
+from c100k_server.statistics import BOOT, StatisticsBoard
 from c100k_server.tcp import TcpListener
 from c100k_server.tls import Tls
 from c100k_server.tools import ECHO
@@ -58,26 +59,43 @@ async def serve(config: WorkerConfig, report: int) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    figures = StatisticsBoard.open(config.statistics_fd).row(config.index)
+    board = StatisticsBoard.open(config.statistics_fd)
+    figures = board.row(config.index)
     try:
         tls = None if config.tls is None else Tls(config.tls)
         loop.add_signal_handler(signal.SIGHUP, reload, tls)
         app = ECHO if config.app is None else load_app(config.app)
+        figures[BOOT] = boot = time.time_ns()
         state_key = bytes.fromhex(os.environ.pop(STATE_KEY_VARIABLE))
         service = Service(app, figures, state_key, loop, config.index, config.workers)
         service.in_flight_max = config.limits.in_flight_max
         async with AsyncExitStack() as stack:
             if app.lifespan is not None:
                 service.lifespan = await stack.enter_async_context(app.lifespan())
+            state = None
+            if config.state is not None:
+                # Only a worker of a cluster has the client of Redis in memory.
+                from c100k_server.state.shared_state import shared_state
+
+                state = await stack.enter_async_context(
+                    shared_state(config.state, config.index, boot, service, board.lives)
+                )
             listeners = await listen(config, service, tls)
             http = next((each for each in listeners if isinstance(each, HttpListener)), None)
             peers = Peers(
-                config.index, config.workers, config.inbox_fd, config.mailbox_prefix, service.subscriptions, http
+                config.index,
+                config.workers,
+                config.inbox_fd,
+                config.mailbox_prefix,
+                service.subscriptions,
+                http,
+                tells_events=state is None,
             )
             peers.start()
             publishers = [service.publish, *(each.publish for each in listeners)]
             deadlines = [service.tasks.expire, *(each.check_deadlines for each in listeners)]
-            vitals = Vitals(figures, on_beat=[peers.flush, *publishers, *deadlines])
+            shared = [] if state is None else [state.beat]
+            vitals = Vitals(figures, on_beat=[peers.flush, *publishers, *deadlines, *shared])
             vitals.start()
             tell(report, WorkerReport())
             await stop.wait()

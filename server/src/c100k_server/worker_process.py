@@ -13,12 +13,10 @@ import msgspec
 
 from c100k_server.config import STATE_KEY_VARIABLE, Address, ServeConfig, WorkerConfig, WorkerReport
 from c100k_server.metrics import WorkerFigures
-from c100k_server.statistics import BEAT_NS, CELLS, CLOSED, COUNTERS, StatisticsBoard, held
+from c100k_server.statistics import BEAT_NS, CELLS, CLOSED, COUNTERS, HUNG_S, StatisticsBoard, held
 
 # An interpreter starts in 0.2 s on a quiet machine; dozens at once on a busy one take longer.
 START_TIMEOUT_S = 60.0
-# A loop that has not turned for so long is taken for hung.
-HUNG_S = 3.0
 
 
 class WorkerProcess:
@@ -58,6 +56,7 @@ class WorkerProcess:
             http_config=config.http_config,
             tls=config.tls,
             drain_s=config.drain_s,
+            state=config.state,
         )
         # Arguments can be seen by every user of the host, the environment only by this one.
         self._environment = {**os.environ, STATE_KEY_VARIABLE: state_key.hex()}

@@ -193,3 +193,14 @@ def redis(shared_cluster: RedisCluster) -> RedisCluster:
     """A cluster that is whole. Tests may break it."""
     shared_cluster.repair()
     return shared_cluster
+
+
+@pytest.fixture
+def nodes(redis: RedisCluster, start_server: Callable[..., Any]) -> Callable[..., Any]:
+    """Start a node of a cluster by its name."""
+
+    def start(name: str, *options: str) -> Any:
+        common = ("--state", "redis", "--redis", redis.seeds, "--node", name, "--http", "127.0.0.1:0")
+        return start_server(*common, "--workers", "1", *options)
+
+    return start

@@ -13,15 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from c100k_server.config import Address
-from c100k_server.redis import (
-    Cluster,
-    CommandError,
-    OutcomeUnknownError,
-    Script,
-    Settings,
-    StateUnavailableError,
-    key_slot,
-)
+from c100k_server.redis import CommandError, OutcomeUnknownError, Script, StateUnavailableError, key_slot
+from c100k_server.redis.cluster import Cluster, Settings
 from c100k_server.redis.replicas import has_living_replica
 
 COUNT = Script(

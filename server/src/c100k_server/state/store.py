@@ -1,0 +1,186 @@
+"""The sessions of a cluster, as one worker sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from c100k_server.state import scripts
+from c100k_server.state.stored_session import Profile, StoredSession, session_keys
+
+if TYPE_CHECKING:
+    from c100k_server.redis.cluster import Cluster
+
+# A lease is renewed so often while it lasts.
+RENEWALS = 3
+BEATS_PER_S = 4
+
+
+class Claimed(msgspec.Struct):
+    """A session that is this worker's by now, and the messages that its client has not seen, by their ids."""
+
+    session: StoredSession
+    messages: list[tuple[bytes, bytes]]
+
+
+class Spared(msgspec.Struct):
+    """A session that `owner` keeps: a worker of this node, to which the client's connection can be given."""
+
+    owner: str
+
+
+# None for no such session.
+Claim: TypeAlias = Claimed | Spared | Exception | None
+
+
+class Figures:
+    """What has become of sessions, in totals."""
+
+    __slots__ = ("claimed", "created", "fenced")
+
+    def __init__(self) -> None:
+        self.created = 0
+        self.claimed = 0
+        self.fenced = 0
+
+
+class SessionStore:
+    """`beat` must be called `BEATS_PER_S` times a second.
+
+    `node` names this host in the cluster, and with `worker` and `boot` one life of a worker of it; `lives` says whether
+    one of this node goes on.
+    """
+
+    def __init__(
+        self, redis: Cluster, node: str, worker: int, boot: int, lease_s: float, lives: Callable[[int, int], bool]
+    ) -> None:
+        self.redis = redis
+        self.lease_ms = int(lease_s * 1000)
+        self.figures = Figures()
+        # Owners of this node begin with it.
+        self.node_prefix = f"{node}/"
+        self._prefix = f"{node}/{worker}.{boot:x}."
+        self._lives = lives
+        self._claims = 0
+        # Renewals are spread evenly: at each beat it is the turn of those in one place of a wheel.
+        places = max(1, int(lease_s / RENEWALS * BEATS_PER_S))
+        self._wheel: list[set[StoredSession]] = [set() for _ in range(places)]
+        self._place = 0
+        self._places: dict[StoredSession, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def new_id(self) -> str:
+        """An id for a session that is not to be guessed."""
+        return secrets.token_hex(16)
+
+    def create(self, session_id: str, profile: Profile, done: Callable[[StoredSession | Exception], None]) -> None:
+        """Store a new session, durably."""
+        session = StoredSession(self, session_id, self._new_owner(), profile)
+        created = self.redis.script(
+            scripts.CREATE, session.keys, (session.owner, self.lease_ms, "p", session.encode_profile()), durable=True
+        )
+        created.add_done_callback(partial(self._created, session, done))
+
+    def claim(self, session_id: str, after: bytes, done: Callable[[Claim], None], *, spare_node: bool = False) -> None:
+        """Make a session this worker's, whoever had it; with `spare_node`, unless a worker of this node has it.
+
+        Messages of its inbox come along from `after` on, an id of it. What is read is durable.
+        """
+        owner = self._new_owner()
+        spared = self.node_prefix if spare_node else ""
+        claimed = self.redis.script(
+            scripts.CLAIM, session_keys(session_id), (owner, self.lease_ms, after, spared), durable=True
+        )
+        claimed.add_done_callback(partial(self._claimed, session_id, owner, done))
+
+    def close(self, session: StoredSession) -> asyncio.Future[Any]:
+        """Remove a session for good."""
+        self.forget(session)
+        return self.redis.script(scripts.CLOSE, session.keys, (session.owner,), durable=True)
+
+    def post(self, session_id: str, message: bytes) -> asyncio.Future[Any]:
+        """Leave a message, durably, for the client of a session; its id in the inbox, or None without a session."""
+        return self.redis.script(
+            scripts.POST, session_keys(session_id), (message, secrets.token_bytes(8)), durable=True
+        )
+
+    def inbox(self, session: StoredSession, after: bytes) -> asyncio.Future[Any]:
+        """Its messages after an id, each an id and its fields."""
+        inbox = session.keys[1]
+        return self.redis.execute(inbox, "XRANGE", inbox, b"(" + after, "+")
+
+    def keeper(self, owner: str) -> int | None:
+        """The worker of this node that an owner is, if it is another one and lives."""
+        worker, boot, _ = owner.removeprefix(self.node_prefix).split(".")
+        if owner.startswith(self._prefix) or not self._lives(int(worker), int(boot, 16)):
+            return None
+        return int(worker)
+
+    def forget(self, session: StoredSession) -> None:
+        """Leave a session to whoever claims it, or to the end of its lease."""
+        place = self._places.pop(session, None)
+        if place is not None:
+            self._wheel[place].discard(session)
+
+    def moved(self, session: StoredSession) -> None:
+        """A session turned out to be another's."""
+        if session in self._places:
+            self.figures.fenced += 1
+            self.forget(session)
+            if session.on_moved is not None:
+                session.on_moved()
+
+    def beat(self) -> None:
+        """Renew the leases whose turn it is."""
+        self._place = (self._place + 1) % len(self._wheel)
+        for session in list(self._wheel[self._place]):
+            session.renew()
+
+    def _new_owner(self) -> str:
+        self._claims += 1
+        return f"{self._prefix}{self._claims}"
+
+    def _hold(self, session: StoredSession) -> None:
+        place = self._places[session] = random.randrange(len(self._wheel))
+        self._wheel[place].add(session)
+
+    def _created(
+        self,
+        session: StoredSession,
+        done: Callable[[StoredSession | Exception], None],
+        created: asyncio.Future[Any],
+    ) -> None:
+        error = None if created.cancelled() else created.exception()
+        if isinstance(error, Exception):
+            done(error)
+            return
+        self.figures.created += 1
+        self._hold(session)
+        done(session)
+
+    def _claimed(
+        self, session_id: str, owner: str, done: Callable[[Claim], None], claimed: asyncio.Future[Any]
+    ) -> None:
+        error = None if claimed.cancelled() else claimed.exception()
+        if isinstance(error, Exception):
+            done(error)
+            return
+        reply = claimed.result()
+        if reply is None:
+            done(None)
+        elif len(reply) == 1:
+            done(Spared(reply[0].decode()))
+        else:
+            _, fields, entries = reply
+            session = StoredSession.read(self, session_id, owner, fields)
+            self._hold(session)
+            self.figures.claimed += 1
+            done(Claimed(session, [(entry_id, content[1]) for entry_id, content in entries]))

@@ -17,7 +17,6 @@ BATCH = 250
 class Event:
     """A notification, encoded but for what differs between its receivers. A topic is a list, or `uri:` and a URI.
 
-
     The `id` is that of the cluster's stream of events, and empty without one.
     """
 

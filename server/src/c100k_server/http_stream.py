@@ -276,8 +276,8 @@ class HttpSession:
         return self.session.owner
 
     def send(self, line: bytes) -> bool:
-        stream = self.streams.get(0)
-        return stream is not None and stream.send(line)
+        stream, stored = self.streams.get(0), self.session.stored
+        return stream is not None and stream.send(line, b"" if stored is None else stored.position)
 
     def answer(self, line: bytes, error_code: int) -> None:
         """Nothing is asked of a session as such."""
@@ -290,11 +290,7 @@ class HttpSession:
         """The client closes its GET when it likes."""
 
     def tell(self, event: Event) -> bool:
-        stream = self.streams.get(0)
-        if stream is None:
-            return False
-        stored = self.session.stored
-        return stream.send(event.line, b"" if stored is None else b"%b/%b" % (stored.inbox_id, event.id))
+        return self.send(self.session.line_of(event))
 
     @property
     def idle(self) -> bool:

@@ -75,8 +75,9 @@ def as_request_error(error: Exception) -> RequestError:
 
 def event_id(service: Service, session: StoredSession) -> bytes:
     """Where the client of a session is by now: in its inbox, and in the events of the cluster."""
-    events = service.events
-    return b"%b/%b" % (session.inbox_id, b"0-0" if events is None else events.last_id)
+    if service.events is not None:
+        session.told_id = service.events.last_id
+    return session.position
 
 
 def position_member(inbox_id: bytes, cluster_id: bytes) -> bytes:

@@ -294,7 +294,10 @@ class Session:
     def line_of(self, event: Event) -> bytes:
         """An event as this client is told of it: one that can come back is told where it is."""
         stored = self.stored
-        return event.line if stored is None else event.tagged(position_member(stored.inbox_id, event.id))
+        if stored is None:
+            return event.line
+        stored.told_id = event.id
+        return event.tagged(position_member(stored.inbox_id, event.id))
 
     def carry_on(self, claimed: Claimed, outlet: Outlet) -> None:
         """Be a session that was stored, whose standing messages go to `outlet`."""

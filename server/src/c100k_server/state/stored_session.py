@@ -58,6 +58,7 @@ class StoredSession:
         "owner",
         "profile",
         "subscriptions",
+        "told_id",
         "values",
         "version",
     )
@@ -74,6 +75,8 @@ class StoredSession:
         self.values = SessionValues()
         # The last message of its inbox that went to the client.
         self.inbox_id = b"0-0"
+        # The last event of the cluster that the client was told of, or had no need to be.
+        self.told_id = b"0-0"
         # What to do when it is no longer ours.
         self.on_moved: Callable[[], None] | None = None
         self._changed: dict[str, bytes | None] = {}
@@ -96,6 +99,11 @@ class StoredSession:
                 session.subscriptions.append(name.decode())
         session.values = SessionValues(values)
         return session
+
+    @property
+    def position(self) -> bytes:
+        """How far its client has been told of everything."""
+        return b"%b/%b" % (self.inbox_id, self.told_id)
 
     def encode_profile(self) -> bytes:
         return _encode_profile(self.profile)

@@ -7,8 +7,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+EXAMPLES = Path(__file__).parents[4] / "server" / "examples"
 RESUMABLE = {
     "protocolVersion": "2025-11-25",
     "capabilities": {"experimental": {"c100k/resume": {}}},
@@ -185,3 +189,33 @@ def test_leases_end_and_are_renewed(nodes: Callable[..., Any], redis: Any) -> No
     time.sleep(2.5)
     assert kept.call("read") == {"operation": 1, "n": 1}
     assert left.resume(server)["error"]["code"] == -32004
+
+
+def test_changes_that_were_missed_are_told_on_return(
+    nodes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(EXAMPLES)
+    first, second = nodes("a", "notes:app"), nodes("b", "notes:app")
+    client, writer = Resumable(first), second.connect()
+    for uri in ("notes://one", "notes://two", "notes://three"):
+        client.client.request("resources/subscribe", {"uri": uri})
+    client.client.request("resources/unsubscribe", {"uri": "notes://three"})
+
+    def write(title: str) -> None:
+        writer.request("tools/call", {"name": "write", "arguments": {"title": title, "text": "x"}})
+
+    write("one")
+    told = client.client.receive()["params"]
+    assert told["uri"] == "notes://one"
+    client.event_id = told["_meta"]["c100k/eventId"]
+    died(first)
+    for title in ("two", "two", "three", "four"):
+        write(title)
+    # Until the last of them has come back to the node there may be more to come.
+    seen = client.event_id
+    second.wait_until(lambda: client.resume(second, lastEventId=seen)["result"]["missed"] == 1)
+    told = client.client.receive()["params"]
+    assert told["uri"] == "notes://two"
+    assert told["_meta"]["c100k/eventId"] > seen
+    write("one")
+    assert client.client.receive()["params"]["uri"] == "notes://one"

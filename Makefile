@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 SETUP_PACKAGES := python3-venv openssh-client
 LAB_PACKAGES := debootstrap systemd-container nftables iproute2
+# The tests start redis-server themselves: this package has the program, and no service that would start with it.
+TEST_PACKAGES := redis-tools
 READY := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.development
 CONFORMANCE := .cache/conformance-ready
@@ -27,6 +29,7 @@ $(READY): requirements/controller.txt pyproject.toml
 	touch $@
 
 $(DEVELOPMENT): $(READY) requirements/development.txt server/pyproject.toml loadgen/pyproject.toml
+	scripts/host-packages $(TEST_PACKAGES)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e server -e loadgen
 	touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 
 DEADLINE_S = 15.0
 SLOTS = 16384
+# Debian's redis-tools has the server under another name, without the service of its package redis-server.
+PROGRAM = shutil.which("redis-server") or "/usr/bin/redis-check-rdb"
 # How long a node may be silent before the others call it dead.
 NODE_TIMEOUT_MS = 1000
 OPTIONS = {
@@ -114,7 +117,9 @@ class RedisCluster:
         flags = [word for name, value in options.items() for word in (f"--{name}", value)]
         directory = self._directory / str(index)
         with (directory / "log").open("ab") as log:
-            return subprocess.Popen(["redis-server", *flags, "--dir", str(directory)], stdout=log, stderr=log)
+            return subprocess.Popen(
+                ["redis-server", *flags, "--dir", str(directory)], executable=PROGRAM, stdout=log, stderr=log
+            )
 
     def _form(self) -> None:
         share = SLOTS // self.masters

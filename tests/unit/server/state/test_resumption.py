@@ -108,7 +108,7 @@ def test_an_owner_that_was_away_cannot_overwrite(nodes: Callable[..., Any]) -> N
     assert stale.receive() is None
     first.wait_closed("moved")
     assert client.call("read") == {"operation": 2, "n": 2}
-    assert first.total("sessions_fenced_total") == 1
+    first.wait_until(lambda: first.total("sessions_fenced_total") == 1)
 
 
 def test_a_stale_owner_does_not_answer_reads(nodes: Callable[..., Any]) -> None:

@@ -61,7 +61,7 @@ async def shared_state(
     )
     redis, reader = Cluster(settings), Cluster(settings)
     store = SessionStore(redis, config.node, worker, boot, config.lease_s, lives)
-    events = EventStream(redis, reader, service.subscriptions.deliver)
+    events = EventStream(redis, reader, service.subscriptions.hear)
     service.store, service.events = store, events
     service.subscriptions.publish = events.publish
     await redis.start()

@@ -49,10 +49,12 @@ $(FUZZING): $(READY) requirements/fuzzing.txt server/pyproject.toml
 	.cache/fuzz/venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e server
 	touch $@
 
-.PHONY: setup lab-packages
+.PHONY: setup lab-packages test-packages
 setup: $(READY)  ## the controller's virtual environment
 lab-packages:
 	@scripts/host-packages $(LAB_PACKAGES)
+test-packages:
+	@scripts/host-packages $(TEST_PACKAGES)
 
 .PHONY: test-100k test-100k-load
 test-100k: setup lab-packages  ## the main job: 100,000 connections on four hosts, and a verdict
@@ -66,6 +68,10 @@ lab-up: setup lab-packages  ## four Debian hosts on this machine
 lab-down: setup  ## remove them and all that came with them
 	$(BIN)/c100k lab down
 
+.PHONY: swarm-init
+swarm-init: setup lab-packages  ## a Redis Cluster over the hosts of the group state
+	$(BIN)/ansible-playbook playbooks/lab-up.yml playbooks/swarm-init.yml $(ARGS)
+
 .PHONY: test lint unit sanity conformance lab-test
 test: lint unit sanity conformance lab-test  ## the whole gate
 lint: $(DEVELOPMENT)
@@ -73,7 +79,7 @@ lint: $(DEVELOPMENT)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy src server/src loadgen/src
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline
-unit: $(DEVELOPMENT)
+unit: $(DEVELOPMENT) test-packages
 	$(BIN)/pytest tests/unit $(ARGS)
 sanity: $(DEVELOPMENT)
 	tests/sanity.sh

@@ -173,6 +173,38 @@ class FanOut(msgspec.Struct, frozen=True):
     each: list[Publish]
 
 
+class StateNode(msgspec.Struct, frozen=True):
+    """One instance of the state cluster. `master` is `host:port` for a replica; `offset` counts replicated bytes."""
+
+    host: str
+    address: str
+    port: int
+    role: str
+    master: str | None
+    slots: int
+    config_epoch: int
+    link_up: bool | None
+    offset: int
+    keys: int
+    used_memory_bytes: int
+    rss_bytes: int
+
+
+class State(msgspec.Struct, frozen=True):
+    """The Redis Cluster when the run was collected: `complete` unless there are `problems`, one sentence each.
+
+    `settings` are those that decide what a failover costs and what a crash may lose, as the first instance has them.
+    """
+
+    complete: bool
+    problems: list[str]
+    versions: list[str]
+    current_epoch: int | None
+    slots_covered: int
+    settings: dict[str, str]
+    nodes: list[StateNode]
+
+
 class Rule(msgspec.Struct, frozen=True):
     name: str
     metric: str
@@ -210,6 +242,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     fan_out: FanOut | None = None
     recovery: list[dict[str, Any]] = []
     registry: dict[str, Any] | None = None
+    state: State | None = None
     rules: list[Rule]
     validity: list[Rule]
     not_judged: list[str] = []

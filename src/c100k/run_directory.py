@@ -52,6 +52,10 @@ class RunDirectory:
         return self.hosts / name
 
     @property
+    def state(self) -> Path:
+        return self.path / "state.json"
+
+    @property
     def run_json(self) -> Path:
         return self.path / "run.json"
 

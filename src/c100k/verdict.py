@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from c100k import __version__, fan_out, ledger, rules
 from c100k.attribution import explain_closes, explain_deaths
 from c100k.cost import generator_cost, kernel_growth, server_cost
 from c100k.histograms import empty, merge_by_second, percentiles
-from c100k.record import Connections, Host, Messages, Percentiles, Phase, Run, Verdict
+from c100k.record import Connections, Host, Messages, Percentiles, Phase, Run, State, Verdict
 from c100k.rules import RuleSpec
-from c100k.run_directory import RunDirectory
+from c100k.run_directory import RunDirectory, RunDirectoryError
 from c100k.samples import Cause, HostSamples, read_host
 from c100k.timeline import TimelineWriter
 
@@ -116,6 +118,7 @@ def judge(run: RunDirectory) -> Run:
             for host, sample in zip(plan["hosts"], hosts, strict=True)
         ],
         versions=_versions(hosts),
+        state=_state(run),
         phases=_phases(clock),
         rules=sla,
         validity=validity,
@@ -282,6 +285,18 @@ def _uncounted(hosts: Iterable[HostSamples], servers: frozenset[str], totals: Se
     return [f"{name}: the server gave no counts" for name in silent] or [
         "connections: in no second were all of client, server and kernel counted"
     ]
+
+
+def _state(run: RunDirectory) -> State | None:
+    """What the role `state` recorded; nothing for a run without a state cluster."""
+    if not run.state.exists():
+        return None
+    try:
+        recorded = json.loads(run.state.read_text())
+        judged = {"complete": recorded["complete"], "problems": recorded["problems"]}
+        return msgspec.convert({**recorded["cluster"], **judged}, State)
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunDirectoryError(f"{run.state} does not hold the record of a state cluster: {error}.") from None
 
 
 def _versions(hosts: Iterable[HostSamples]) -> dict[str, str]:

@@ -251,3 +251,46 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.Ca
 
 def test_the_schema_in_the_repository_is_the_one_of_the_types() -> None:
     assert json.loads(SCHEMA.read_text()) == record.json_schema()
+
+
+def test_the_state_cluster_is_kept_with_what_it_lacked(raw_run: RawRun) -> None:
+    assert judge(raw_run)["state"] is None
+
+    replica = {
+        "host": "node2",
+        "address": "10.0.0.2",
+        "port": 7011,
+        "role": "replica",
+        "master": "node1:7010",
+        "slots": 0,
+        "config_epoch": 1,
+        "link_up": False,
+        "offset": 1540,
+        "keys": 0,
+        "used_memory_bytes": 2113704,
+        "rss_bytes": 12931072,
+    }
+    cluster = {
+        "versions": ["7.0.15"],
+        "current_epoch": 8,
+        "slots_covered": 16384,
+        "settings": {"appendonly": "yes"},
+        "nodes": [replica],
+    }
+    problem = "node2:7011 is not connected to its master node1:7010."
+    run = raw_run.root / "latest"
+    recorded = {"changed": False, "complete": False, "problems": [problem], "misplaced": [], "cluster": cluster}
+    (run / "state.json").write_text(json.dumps(recorded))
+
+    assert cli.main(["report", str(run)]) == 0
+
+    figures = json.loads((run / "run.json").read_text())
+    jsonschema.validate(figures, json.loads(SCHEMA.read_text()))
+    assert figures["state"] == {"complete": False, "problems": [problem], **cluster}
+
+
+def test_a_broken_record_of_the_state_cluster_is_named(raw_run: RawRun, capsys: pytest.CaptureFixture[str]) -> None:
+    run = raw_run.write()
+    run.state.write_text('{"complete": true}')
+    assert cli.main(["report", str(run.path)]) == 2
+    assert "state.json does not hold the record of a state cluster" in capsys.readouterr().err

@@ -23,7 +23,7 @@ help:  ## list the targets
 
 $(READY): requirements/controller.txt pyproject.toml
 	scripts/host-packages $(SETUP_PACKAGES)
-	$(PYTHON) -m venv $(VENV)
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/controller.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@

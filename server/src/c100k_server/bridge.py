@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from typing import cast
 
@@ -47,8 +48,22 @@ class Bridge:
             if end.transport is not None:
                 end.transport.abort()
 
+    def stalled(self) -> None:
+        """The client does not read. Whether it is cut off is for the worker that serves it to say, which has a write
+        buffer for it too; but that it has cannot be read here while nothing is."""
+        self._listening.set_deadline(self, self._listening.limits.slow_reader_s)
+
+    def flows(self) -> None:
+        """The client reads again."""
+        if self._near.transport is not None and self._far.transport is not None:
+            self._listening.deadlines.pop(self, None)
+
     def time_out(self) -> None:
-        self.abort("slow_reader")
+        far = self._far.transport
+        if self._near.transport is None or far is None or _is_hung_up(far):
+            self.abort("slow_reader")
+        else:
+            self.stalled()
 
     def finish_when_idle(self) -> None:
         """The worker that serves the connection knows when that is, and closes it."""
@@ -82,14 +97,23 @@ class _End(asyncio.Protocol):
             receiver.write(data)
 
     def pause_writing(self) -> None:
+        self._bridge.stalled()
         sender = self.other.transport
         if sender is not None and not sender.is_closing():
             sender.pause_reading()
 
     def resume_writing(self) -> None:
+        self._bridge.flows()
         sender = self.other.transport
         if sender is not None and not sender.is_closing():
             sender.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._bridge.ended(self)
+
+
+def _is_hung_up(transport: asyncio.Transport) -> bool:
+    """Whether the other end is closed, even if there is still something to read."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), 0)
+    return bool(poll.poll(0))

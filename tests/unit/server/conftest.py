@@ -137,6 +137,7 @@ class Server:
         listening = self.event("listening")
         self.tcp = address_of(listening["tcp"])
         self.http = address_of(listening["http"]) if "http" in listening else ("", 0)
+        self.ws = address_of(listening["ws"]) if "ws" in listening else ("", 0)
         self.admin = listening["admin"]
 
     def event(self, name: str) -> dict[str, Any]:
@@ -267,6 +268,31 @@ def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return run
+
+
+@pytest.fixture
+def certify(tmp_path: Path) -> Callable[[str], tuple[str, str]]:
+    """Make a certificate for 127.0.0.1 that vouches for itself, and its key; their files."""
+
+    def make(name: str) -> tuple[str, str]:
+        certificate, key = str(tmp_path / f"{name}.pem"), str(tmp_path / f"{name}.key")
+        command = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ]
+        subject = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+        subprocess.run([*command, *subject, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+        return certificate, key
+
+    return make
 
 
 def launch(*arguments: str, file_limit: int | None = None, python_path: Path | None = None) -> subprocess.Popen[str]:

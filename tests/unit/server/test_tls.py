@@ -21,33 +21,13 @@ PONG = b'{"jsonrpc":"2.0","id":1,"result":{}}\n'
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}
 
 
-def certify(directory: Path, name: str = "server") -> tuple[str, str]:
-    """A new certificate for 127.0.0.1 that vouches for itself, and its key."""
-    certificate, key = str(directory / f"{name}.pem"), str(directory / f"{name}.key")
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    subject = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, *subject, "-out", certificate, "-keyout", key], check=True, capture_output=True)
-    return certificate, key
-
-
 class Tls:
     """A server with TLS on TCP and HTTP, and clients that trust it."""
 
-    def __init__(self, start_server: Callable[..., Any], directory: Path, *options: str) -> None:
-        self.certificate, self.key = certify(directory)
-        files = ("--tls-cert", self.certificate, "--tls-key", self.key)
-        self.server = start_server("--http", "127.0.0.1:0", *files, *options)
+    def __init__(self, start_server: Callable[..., Any], files: tuple[str, str], *options: str) -> None:
+        self.certificate, self.key = files
+        named = ("--tls-cert", self.certificate, "--tls-key", self.key)
+        self.server = start_server("--http", "127.0.0.1:0", *named, *options)
         self._open: list[Any] = []
 
     def context(self) -> ssl.SSLContext:
@@ -72,11 +52,11 @@ class Tls:
 
 
 @pytest.fixture
-def tls(start_server: Any, tmp_path: Path) -> Iterator[Callable[..., Tls]]:
+def tls(start_server: Any, certify: Any) -> Iterator[Callable[..., Tls]]:
     started: list[Tls] = []
 
     def start(*options: str) -> Tls:
-        started.append(Tls(start_server, tmp_path, *options))
+        started.append(Tls(start_server, certify("server"), *options))
         return started[-1]
 
     yield start
@@ -183,7 +163,81 @@ def test_session_of_another_worker_is_reached_through_tls(tls: Any) -> None:
     assert secure.server.total("connections_closed_total", "moved") == moved
 
 
-def test_certificate_is_read_anew(tls: Any, tmp_path: Path) -> None:
+def files_of(server: Any) -> int:
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in server.pids.values())
+
+
+def resident_bytes(server: Any) -> float:
+    return sum(value for key, value in server.metrics().items() if key.startswith('resident_memory_bytes{worker="'))
+
+
+def bridged(secure: Tls, session: str) -> http.client.HTTPSConnection:
+    """A connection whose session is in another worker than it arrived in."""
+    moved = secure.server.total("connections_closed_total", "moved")
+    for _ in range(20):
+        client = secure.http()
+        post(client, "ping", {}, session)
+        if secure.server.total("connections_closed_total", "moved") > moved:
+            return client
+    raise AssertionError("all connections arrived in the worker of the session")
+
+
+def test_bridged_client_that_does_not_read_is_cut_off(tls: Any) -> None:
+    secure = tls("--workers", "2", "--slow-reader-s", "0.5", "--write-buffer-bytes", "10000")
+    session = post(secure.http(), "initialize", INITIALIZE)[1]["Mcp-Session-Id"]
+    client = bridged(secure, session)
+    opened, files, before = secure.server.total("connections"), files_of(secure.server), resident_bytes(secure.server)
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    body = json.dumps({**call, "params": {"name": "echo", "arguments": {"text": "x" * 100_000}}}).encode()
+    head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nMcp-Session-Id: {session}\r\n"
+    request = head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    send_until_refused(client.sock, request)
+    secure.server.wait_closed("slow_reader")
+    # Three files are given back, two of the bridge and one of the connection.
+    secure.server.wait_until(lambda: files_of(secure.server) == files - 3)
+    assert secure.server.total("connections") == opened - 1
+    assert resident_bytes(secure.server) < before + 16 * 2**20
+
+
+BIG = """
+from c100k_server import App
+
+app = App("big")
+
+
+@app.tool(inline=True)
+def big() -> str:
+    return "x" * 16_000_000
+"""
+
+
+def test_bridge_ends_with_a_connection_that_it_cannot_read(
+    tls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "big.py").write_text(BIG)
+    monkeypatch.chdir(tmp_path)
+    secure = tls("big:app", "--workers", "2", "--slow-reader-s", "0.5")
+    session = post(secure.http(), "initialize", INITIALIZE)[1]["Mcp-Session-Id"]
+    client = bridged(secure, session)
+    opened, files = secure.server.total("connections"), files_of(secure.server)
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "big"}})
+    client.request("POST", "/mcp", body, {"Content-Type": "application/json", "Mcp-Session-Id": session})
+    secure.server.wait_closed("slow_reader")
+    secure.server.wait_until(lambda: files_of(secure.server) == files - 3)
+    assert secure.server.total("connections") == opened - 1
+
+
+def test_bridge_goes_when_its_client_does(tls: Any) -> None:
+    secure = tls("--workers", "2")
+    session = post(secure.http(), "initialize", INITIALIZE)[1]["Mcp-Session-Id"]
+    client = bridged(secure, session)
+    opened, files = secure.server.total("connections"), files_of(secure.server)
+    client.close()
+    secure.server.wait_until(lambda: files_of(secure.server) == files - 3)
+    assert secure.server.total("connections") == opened - 1
+
+
+def test_certificate_is_read_anew(tls: Any, certify: Any) -> None:
     secure = tls("--workers", "2")
     first = secure.connect()
     before = first.getpeercert(binary_form=True)
@@ -191,7 +245,7 @@ def test_certificate_is_read_anew(tls: Any, tmp_path: Path) -> None:
     secure.server.process.send_signal(signal.SIGHUP)
     assert "--tls-key" in secure.server.event("reload_failed")["reason"]
     assert secure.connect().getpeercert(binary_form=True) == before
-    certificate, key = certify(tmp_path, "renewed")
+    certificate, key = certify("renewed")
     os.replace(key, secure.key)
     os.replace(certificate, secure.certificate)
     secure.server.process.send_signal(signal.SIGHUP)
@@ -208,9 +262,9 @@ def test_certificate_is_read_anew(tls: Any, tmp_path: Path) -> None:
     assert first.recv(1000) == PONG
 
 
-def test_files_that_cannot_be_used_are_one_sentence(run_command: Any, tmp_path: Path) -> None:
-    certificate, key = certify(tmp_path)
-    _, other = certify(tmp_path, "other")
+def test_files_that_cannot_be_used_are_one_sentence(run_command: Any, certify: Any, tmp_path: Path) -> None:
+    certificate, key = certify("server")
+    _, other = certify("other")
     locked = str(tmp_path / "locked")
     command = ["openssl", "pkey", "-in", key, "-aes256", "-passout", "pass:secret", "-out", locked]
     subprocess.run(command, check=True, capture_output=True)

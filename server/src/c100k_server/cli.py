@@ -49,6 +49,7 @@ def main() -> None:
             file_limit=raise_file_limit(),
             cores=len(os.sched_getaffinity(0)),
             memory_bytes=available_memory_bytes(),
+            with_tls=config.tls is not None,
         )
         uvloop.run(supervise(config, plan))
     except ServerError as error:
@@ -77,6 +78,7 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     option("--tcp", metavar="HOST:PORT", type=Address.parse, help="clients, one message a line (127.0.0.1:7000)")
     option("--unix", metavar="PATH", help="the same over a Unix socket")
     option("--http", metavar="HOST:PORT", type=Address.parse, help="clients of Streamable HTTP, at /mcp")
+    option("--ws", metavar="HOST:PORT", type=Address.parse, help="clients of WebSocket, subprotocol mcp, at /mcp")
     option(
         "--admin", metavar="HOST:PORT", type=Address.parse, default="127.0.0.1:7001", help="/metrics /healthz /readyz"
     )
@@ -106,6 +108,7 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     option("--state-key-file", metavar="FILE", help="key of requestState, which the nodes of a cluster share")
     option("--http-handshake-s", metavar="S", type=_seconds, default=30.0, help="until a connection's first byte")
     option("--http-request-s", metavar="S", type=_seconds, default=30.0, help="until a request has arrived")
+    option("--ws-ping-s", metavar="S", type=_positive, default=30, help="silence of a WebSocket until it is pinged")
     option("--session-idle-s", metavar="S", type=_seconds, default=1800.0, help="until an unused session ends")
     option("--state", choices=("memory", "redis"), default="memory", help="where sessions are kept")
     option("--redis", metavar="A,B", type=_addresses, help="nodes of the Redis Cluster; one that answers is enough")
@@ -123,7 +126,7 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
         raise UsageError("--token-file and --auth exclude each other")
     if (parsed.tls_cert is None) != (parsed.tls_key is None):
         raise UsageError("--tls-cert and --tls-key need each other")
-    if parsed.tcp is None and parsed.http is None and parsed.unix is None:
+    if all(each is None for each in (parsed.tcp, parsed.http, parsed.ws, parsed.unix)):
         parsed.tcp = Address("127.0.0.1", 7000)
     if (parsed.state == "redis") != (parsed.redis is not None):
         raise UsageError("--state redis and --redis HOST:PORT,… belong together")
@@ -131,6 +134,7 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
         app=parsed.app,
         tcp=parsed.tcp,
         http=parsed.http,
+        ws=parsed.ws,
         unix=parsed.unix,
         admin=parsed.admin,
         workers=parsed.workers,
@@ -152,6 +156,7 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
             auth_cache_s=parsed.auth_cache_s,
             handshake_s=parsed.http_handshake_s,
             request_s=parsed.http_request_s,
+            ping_s=parsed.ws_ping_s,
             session_idle_s=parsed.session_idle_s,
         ),
         tls=None if parsed.tls_cert is None else TlsFiles(parsed.tls_cert, parsed.tls_key, parsed.tls_handshake_s),

@@ -90,6 +90,8 @@ class HttpConfig(msgspec.Struct, frozen=True):
     handshake_s: float = 30.0
     request_s: float = 30.0
     session_idle_s: float = 1800.0
+    # How long a WebSocket may be silent before it is asked whether it is there.
+    ping_s: float = 30.0
     sessions_max: int = 20_000
 
 
@@ -110,6 +112,7 @@ class ServeConfig(msgspec.Struct, frozen=True):
     app: str | None
     tcp: Address | None
     http: Address | None
+    ws: Address | None
     unix: str | None
     admin: Address
     workers: int | None
@@ -145,6 +148,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     app: str | None
     tcp: Address | None
     http: Address | None
+    ws: Address | None
     unix_fd: int | None
     connections_max: int
     limits: ConnectionLimits

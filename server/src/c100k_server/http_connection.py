@@ -19,6 +19,7 @@ from c100k_server.statistics import CLOSED, HTTP_REFUSED, LIMITS, OPENED, PAUSED
 
 if TYPE_CHECKING:
     from c100k_server.http_front import HttpFront
+    from c100k_server.tcp import Connection
 
 TARGET_MAX_BYTES = 4096
 # Requests that a client may send ahead of the answers; then nothing more is read from it.
@@ -32,7 +33,8 @@ _REASONS = {
     200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
     404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable", 408: "Request Timeout", 409: "Conflict",
     413: "Content Too Large", 414: "URI Too Long", 415: "Unsupported Media Type", 421: "Misdirected Request",
-    429: "Too Many Requests", 431: "Request Header Fields Too Large", 503: "Service Unavailable",
+    426: "Upgrade Required", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
 }  # fmt: skip
 _EVENTS_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n"
@@ -87,9 +89,11 @@ class HttpConnection(asyncio.Protocol):
         "_header_bytes",
         "_headers_complete",
         "_listener",
+        "_offering",
         "_parser",
         "_peer",
         "_request",
+        "_successor",
         "_transport",
         "_unfed",
         "busy",
@@ -106,6 +110,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._parser: httptools.HttpRequestParser | None = None
         self._request: HttpRequest | None = None
+        self._offering: HttpRequest | None = None
         self._body: list[bytes] | None = None
         self._body_bytes = 0
         self._header_bytes = 0
@@ -115,6 +120,7 @@ class HttpConnection(asyncio.Protocol):
         self._unfed: memoryview | None = None
         self._cause: str | None = None
         self._peer = ""
+        self._successor: Connection | None = None
         self.busy = False
         self.streaming = False
         self.keep_alive = True
@@ -161,10 +167,18 @@ class HttpConnection(asyncio.Protocol):
                 # That of the first byte, which may be later than what comes now has.
                 self._listener.deadlines.pop(self, None)
         try:
-            parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The request that asked for it was refused when it was complete.
-            return
+            while data and self._cause is None and not self._has_last:
+                try:
+                    parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as offer:
+                    data = data[offer.args[0] :]
+                    self._ignore_offer(parser)
+                    if self._successor is not None:
+                        if data:
+                            # It had to wait for the answer.
+                            self._successor.abort("malformed")
+                        return
         except httptools.HttpParserError:
             if not self._has_last:
                 self.refuse(400, "this is not HTTP")
@@ -185,6 +199,9 @@ class HttpConnection(asyncio.Protocol):
         self.paused = True
         self._listener.figures[PAUSED] += 1
         self._listener.figures[LIMITS["write_buffer"]] += 1
+        if self._cause is None:
+            # The rest of a request is not waited for while nothing is read.
+            self._listener.deadlines.pop(self, None)
         self._listener.set_deadline(self, self._listener.limits.slow_reader_s)
         self._transport.pause_reading()
 
@@ -193,6 +210,8 @@ class HttpConnection(asyncio.Protocol):
         self._listener.figures[PAUSED] -= 1
         if self._cause is None:
             self._listener.deadlines.pop(self, None)
+            if self._request is not None:
+                self._listener.set_deadline(self, self._listener.http.request_s)
         # Not from inside the write that found the peer reading again.
         loop = asyncio.get_running_loop()
         loop.call_soon(self._read_on)
@@ -240,6 +259,10 @@ class HttpConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._headers_complete = True
+        if self._parser is None or self._parser.should_upgrade():
+            return
+        if self._offering is not None:
+            self._request, self._offering = self._offering, None
         request = self._current()
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > self._listener.limits.max_line_bytes:
@@ -257,12 +280,9 @@ class HttpConnection(asyncio.Protocol):
             self.refuse(413, f"a body is longer than {self._listener.limits.max_line_bytes} bytes", cause="oversize")
 
     def on_message_complete(self) -> None:
+        if self._cause is not None or self._parser is None or self._parser.should_upgrade():
+            return
         request, self._request = self._current(), None
-        if self._cause is not None or self._parser is None:
-            return
-        if self._parser.should_upgrade():
-            self.refuse(400, "no upgrade is offered here")
-            return
         request.method = self._parser.get_method().decode("latin-1")
         request.keep_alive = self._parser.should_keep_alive()
         request.path = request.path.partition(b"?")[0]
@@ -392,6 +412,20 @@ class HttpConnection(asyncio.Protocol):
                 ours.close()
             self._transport.resume_reading()
 
+    @property
+    def can_give_way(self) -> bool:
+        """Whether nothing is still to be sent or was received ahead."""
+        return not (self._ahead or self._unfed or self.paused)
+
+    def give_way(self, successor: Connection, answer: bytes) -> None:
+        """Send `answer`, and have the connection go on as `successor`."""
+        self._successor = successor
+        self.work = self._parser = None
+        self._listener.replace(self, successor)
+        self._write(answer)
+        self._transport.set_protocol(successor)
+        successor.connection_made(self._transport)
+
     def adopt(self, request: HttpRequest, peer: str) -> None:
         """Serve a request that another process has read, from `peer`."""
         if self._cause is None:
@@ -452,6 +486,19 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._feed(unfed)
             self._read_on()
+
+    def _ignore_offer(self, parser: httptools.HttpRequestParser) -> None:
+        """The parser has stopped behind the head of a request that offers an upgrade, as if it had no body. The offer
+        may be ignored (RFC 9110, section 7.8): have the parser read on behind a head that is framed alike."""
+        method = parser.get_method()
+        if method == b"CONNECT":
+            self.refuse(400, "no tunnel is offered here")
+            return
+        self._offering = self._current()
+        kept = ("connection", "content-length", "transfer-encoding")
+        framing = "".join(f"{name}: {value}\r\n" for name, value in self._offering.headers.items() if name in kept)
+        version = parser.get_http_version().encode()
+        parser.feed_data(b"%b / HTTP/%b\r\n%b\r\n" % (method, version, framing.encode("latin-1")))
 
     def _current(self) -> HttpRequest:
         assert self._request is not None

@@ -32,8 +32,7 @@ class HttpFront(Listening):
         *,
         is_local: bool,
     ) -> None:
-        super().__init__(transport, service.figures, limits, connections_max)
-        self.service = service
+        super().__init__(transport, service, limits, connections_max)
         self.http = http
         # Those that have a stream, or are about to.
         self.active: set[HttpConnection] = set()

@@ -21,6 +21,8 @@ SPREAD_DEVIATIONS = 4
 # costs it (1.3 KiB) and the kernel (3.5 KiB).
 WORKER_BYTES = 30 * 2**20
 CONNECTION_BYTES = 5 * 2**10
+# What TLS costs a connection beside that, its state in OpenSSL and its buffers: 22.7 KiB with OpenSSL 3, rounded up.
+TLS_BYTES = 24 * 2**10
 
 DEFAULT_CONNECTIONS = 20_000
 
@@ -49,7 +51,13 @@ def available_memory_bytes() -> int:
 
 
 def plan_workers(
-    *, connections: int | None, workers: int | None, file_limit: int, cores: int, memory_bytes: int
+    *,
+    connections: int | None,
+    workers: int | None,
+    file_limit: int,
+    cores: int,
+    memory_bytes: int,
+    with_tls: bool = False,
 ) -> WorkerPlan:
     """Plan so that `connections` fit, spread unevenly as they will be.
 
@@ -71,7 +79,7 @@ def plan_workers(
             per_worker=per_worker,
             workers_needed=needed,
         )
-    needed_bytes = planned * WORKER_BYTES + connections * CONNECTION_BYTES
+    needed_bytes = planned * WORKER_BYTES + connections * (CONNECTION_BYTES + TLS_BYTES * with_tls)
     if needed_bytes > memory_bytes:
         raise MemoryLimitError(
             connections=connections, workers=planned, needed_bytes=needed_bytes, available_bytes=memory_bytes

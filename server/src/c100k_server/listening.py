@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Protocol
 
 from c100k_server.config import ConnectionLimits
+from c100k_server.service import Service
 from c100k_server.statistics import BYTES_RECEIVED, BYTES_SENT, held
 
 # How many connections a drain, or their deadline, closes before it lets the others be served.
@@ -31,12 +32,14 @@ class Closable(Protocol):
 class Listening:
     """Holds connections and what they share. `check_deadlines` must be called a few times per second."""
 
-    def __init__(self, transport: str, figures: memoryview, limits: ConnectionLimits, connections_max: int) -> None:
+    def __init__(self, transport: str, service: Service, limits: ConnectionLimits, connections_max: int) -> None:
         self.transport = transport
+        self.service = service
+        self.latency = service.latency
         # Published by the beat: to count them in shared memory would cost three times as much.
         self.bytes_received = 0
         self.bytes_sent = 0
-        self.figures = figures
+        self.figures = service.figures
         self.limits = limits
         self.connections_max = connections_max
         self.connections: dict[Listened, str | None] = {}

@@ -64,7 +64,7 @@ LIMITS = _counter_by(
 
 # Statuses of HTTP requests that never became messages.
 HTTP_REFUSED = _counter_by(
-    ("400", "401", "403", "404", "405", "406", "408", "409", "413", "414", "415", "421", "429", "431", "503")
+    ("400", "401", "403", "404", "405", "406", "408", "409", "413", "414", "415", "421", "426", "429", "431", "503")
 )  # fmt: skip
 
 METHODS = (
@@ -76,7 +76,7 @@ METHODS = (
 OUTCOMES = ("ok", "tool_error", "error", "cancelled")
 REQUESTS = {method: _counter_by(OUTCOMES) for method in METHODS}
 
-TRANSPORTS = ("tcp", "unix", "http")
+TRANSPORTS = ("tcp", "unix", "http", "ws")
 BYTES_RECEIVED = _counter_by(TRANSPORTS)
 BYTES_SENT = _counter_by(TRANSPORTS)
 

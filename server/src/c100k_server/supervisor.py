@@ -52,7 +52,7 @@ class Supervisor:
     async def run(self) -> None:
         reserved = []
         unix = None if self._config.unix is None else sockets.unix_listener(self._config.unix)
-        for option, address in (("tcp", self._config.tcp), ("http", self._config.http)):
+        for option, address in (("tcp", self._config.tcp), ("http", self._config.http), ("ws", self._config.ws)):
             if address is not None:
                 holder, self._addresses[option] = sockets.reserve(address, option=f"--{option}")
                 reserved.append(holder)
@@ -70,6 +70,7 @@ class Supervisor:
                 self._config,
                 self._addresses.get("tcp"),
                 self._addresses.get("http"),
+                self._addresses.get("ws"),
                 self._plan.connections_max,
                 self._board,
                 self._state_key,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from time import monotonic_ns
 from typing import cast
 
+from c100k_server.authentication import Principal
 from c100k_server.config import ConnectionLimits
 from c100k_server.framing import split_lines
 from c100k_server.latency import SAMPLED
@@ -34,9 +35,7 @@ class TcpListener(Listening):
     """Accepts connections. `check_deadlines` must be called a few times per second."""
 
     def __init__(self, transport: str, service: Service, limits: ConnectionLimits, connections_max: int) -> None:
-        super().__init__(transport, service.figures, limits, connections_max)
-        self.service = service
-        self.latency = service.latency
+        super().__init__(transport, service, limits, connections_max)
         service.subscriptions.audiences.append(self._audience)
 
     async def start(self, listener: socket.socket, tls: Tls | None) -> None:
@@ -71,7 +70,7 @@ class Connection(asyncio.Protocol):
         "_waiting",
     )
 
-    def __init__(self, listener: TcpListener) -> None:
+    def __init__(self, listener: Listening) -> None:
         self._listener = listener
         self._session = Session(listener.service)
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
@@ -115,7 +114,8 @@ class Connection(asyncio.Protocol):
             try:
                 answer = self._session.handle(data, self)
             except UnreadableMessagesError as error:
-                self._give_up(error.answer)
+                self._write(error.answer)
+                self._finish("malformed")
                 return
             if answer:
                 self._transport.write(answer)
@@ -166,7 +166,8 @@ class Connection(asyncio.Protocol):
                     asyncio.get_running_loop().call_soon(self._go_on)
                     break
         except UnreadableMessagesError as error:
-            self._give_up(b"".join(answers) + error.answer)
+            self._write_answers([*answers, error.answer])
+            self._finish("malformed")
             return
         if answers:
             self._write_answers(answers)
@@ -196,10 +197,6 @@ class Connection(asyncio.Protocol):
     def _read_on(self) -> None:
         if self._waiting is None and self._next is None:
             self._transport.resume_reading()
-
-    def _give_up(self, answer: bytes) -> None:
-        self._write(answer)
-        self._finish("malformed")
 
     def pause_writing(self) -> None:
         self._waiting = iter(())
@@ -245,8 +242,9 @@ class Connection(asyncio.Protocol):
                 self.finish_when_idle()
 
     @property
-    def principal(self) -> None:
+    def principal(self) -> Principal | None:
         """There is no place for a token."""
+        return None
 
     @property
     def standing(self) -> Connection:

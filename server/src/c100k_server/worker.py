@@ -112,6 +112,7 @@ async def listen(config: WorkerConfig, service: Service, tls: Tls | None) -> lis
     """Raises `ServerError`."""
     listeners: list[Listening] = []
     address = None
+    authenticator = authenticator_for(config.http_config, service)
     try:
         if config.tcp is not None:
             address = config.tcp
@@ -130,11 +131,26 @@ async def listen(config: WorkerConfig, service: Service, tls: Tls | None) -> lis
                 config.limits,
                 config.http_config,
                 config.connections_max,
-                authenticator_for(config.http_config, service),
+                authenticator,
                 is_local=ipaddress.ip_address(address.host).is_loopback,
             )
             await http.start(shared_listener(config.http, config.limits.keepalive), tls)
             listeners.append(http)
+        if config.ws is not None:
+            # Loaded by those who serve it only: picows and what comes with it are some 10 MiB.
+            from c100k_server.websocket import WebSocketListener
+
+            address = config.ws
+            ws = WebSocketListener(
+                service,
+                config.limits,
+                config.http_config,
+                config.connections_max,
+                authenticator,
+                is_local=ipaddress.ip_address(address.host).is_loopback,
+            )
+            await ws.start(shared_listener(config.ws, config.limits.keepalive), tls)
+            listeners.append(ws)
     except OSError as error:
         raise BindError(address=str(address), option="worker", reason=error.strerror or str(error)) from None
     return listeners

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -229,6 +230,37 @@ def test_requests_ahead_are_answered_in_order(serve: Any) -> None:
             received += connection.recv(65536)
     positions = [received.index(b'"id":%d,' % number) for number in range(20)]
     assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+    ],
+)
+def test_offered_upgrades_are_ignored(serve: Any, offer: str) -> None:
+    server, _ = serve("weather")
+    body = b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}'
+    head = f"Host: localhost\r\nContent-Type: application/json\r\n{offer}Content-Length: {len(body)}\r\n\r\n"
+    asked = b"POST /mcp HTTP/1.1\r\n" + head.encode() + body
+    removed = b"DELETE /mcp HTTP/1.1\r\nHost: localhost\r\n" + offer.encode() + b"\r\n"
+    plain = b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with socket.create_connection(server.http, timeout=10) as connection, connection.makefile("rb") as answers:
+        # Two in one segment, one in pieces, and one that offers nothing.
+        connection.sendall(asked + asked)
+        connection.sendall(asked[:-5])
+        connection.sendall(asked[-5:] + removed + plain)
+        statuses = []
+        for _ in range(5):
+            statuses.append(int(answers.readline().split()[1]))
+            headers = http.client.parse_headers(answers)
+            answers.read(int(headers["Content-Length"]))
+        connection.shutdown(socket.SHUT_WR)
+        # Nothing else was sent.
+        assert answers.read() == b""
+    assert statuses == [200, 200, 200, 400, 404]
+    assert server.total("connections_closed_total", "malformed") == 0
 
 
 def test_drain_ends_streams(serve: Any) -> None:

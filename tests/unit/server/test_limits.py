@@ -55,3 +55,10 @@ def test_memory_is_refused_with_its_arithmetic() -> None:
     with pytest.raises(MemoryLimitError, match=r"need about 0\.5 GiB of memory, 0\.2 GiB are available") as caught:
         plan_workers(connections=100_000, workers=None, file_limit=100_000, cores=2, memory_bytes=2**28 - 2**25)
     assert caught.value.available_bytes < caught.value.needed_bytes
+
+
+def test_tls_is_part_of_the_arithmetic() -> None:
+    fits = {"connections": 20_000, "workers": 2, "file_limit": 100_000, "cores": 2, "memory_bytes": 2**28}
+    assert plan_workers(**fits).workers == 2
+    with pytest.raises(MemoryLimitError):
+        plan_workers(**fits, with_tls=True)

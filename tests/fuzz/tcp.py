@@ -14,6 +14,7 @@ from fuzz.bench import (
     DRAIN,
     LIMITS,
     PUBLISH,
+    READ_AGAIN,
     RESET,
     SETTLE,
     STOP_READING,
@@ -58,7 +59,7 @@ def _play(bench: Bench, data: bytes, *, in_segments: bool) -> Outcome:
 
 def _lines(data: bytes) -> list[bytes]:
     """The lines that the server has to look at: those before one that is too long, with none that is not whole."""
-    lines = data.replace(SETTLE, b"").split(b"\n")[:-1]
+    lines = data.replace(SETTLE, b"").replace(READ_AGAIN, b"").split(b"\n")[:-1]
     fitting = next((n for n, line in enumerate(lines) if len(line) > LIMITS.max_line_bytes), len(lines))
     return lines[:fitting]
 

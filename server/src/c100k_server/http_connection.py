@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TARGET_MAX_BYTES = 4096
 # Requests that a client may send ahead of the answers; then nothing more is read from it.
 AHEAD_MAX = 8
+# When to ask again what cannot be served now.
+RETRY_AFTER_S = 1
 # What of a connection's bytes is read in one turn of the loop, so that who sends many requests at once holds nobody up.
 TURN_BYTES = 8 * 1024
 # Write buffers of events that a client may leave unread before it is cut off.
@@ -312,7 +314,7 @@ class HttpConnection(asyncio.Protocol):
         if not self.keep_alive or self._listener.draining:
             headers += b"Connection: close\r\n"
         if status == 503:
-            headers += b"Retry-After: 5\r\n"
+            headers += b"Retry-After: %d\r\n" % RETRY_AFTER_S
         if self._head_only:
             self._write(_OTHER_HEAD % (status, _REASONS[status].encode(), len(body), headers))
         elif status == 200:

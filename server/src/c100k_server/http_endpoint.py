@@ -16,7 +16,7 @@ from c100k_server.authentication import Authenticator, Principal, TokenFile, ide
 from c100k_server.config import ConnectionLimits, HttpConfig
 from c100k_server.http_connection import HttpConnection, HttpRequest
 from c100k_server.http_front import HttpFront
-from c100k_server.http_stream import RETRY_LATER, HttpSession, HttpSessions, SessionStream, StatelessStream
+from c100k_server.http_stream import HttpSession, HttpSessions, SessionStream, StatelessStream
 from c100k_server.jsonrpc import (
     BUSY,
     HEADER_MISMATCH,
@@ -319,7 +319,7 @@ class HttpListener(HttpFront):
             connection.respond(204)
 
     def _refuse_unavailable(self, connection: HttpConnection) -> None:
-        self.refuse(connection, 503, "the state of sessions is not available; ask again", RETRY_LATER)
+        self.refuse(connection, 503, "the state of sessions is not available; ask again")
 
     def _call(self, connection: HttpConnection, request: HttpRequest, *, count: bool) -> Call | None:
         """The message in a body, unless it has been refused. One that another will read is not counted."""

@@ -34,8 +34,6 @@ EVENTS_MAX_BYTES = 2**16
 FINISHED_MAX = 4
 # How long a client is to wait before it comes back.
 RETRY_MS = 500
-# Goes with 503.
-RETRY_LATER = b"Retry-After: 1\r\n"
 # The revisions whose clients understand an event without data, which gives them an id to come back with.
 _PRIMED = ("2025-11-25",)
 
@@ -53,7 +51,7 @@ class Wire(Protocol):
     def start_events(self) -> None: ...
     def write_event(self, event: bytes, *, droppable: bool) -> bool: ...
     def end_events(self) -> None: ...
-    def respond(self, status: int, body: bytes, headers: bytes = b"") -> None: ...
+    def respond(self, status: int, body: bytes) -> None: ...
 
 
 class StatelessStream:
@@ -182,8 +180,7 @@ class SessionStream:
         self.finished = True
         if wire is not None and not wire.streaming:
             self.detach()
-            status = _SESSION_STATUS.get(error_code, 200)
-            wire.respond(status, line, RETRY_LATER if status == 503 else b"")
+            wire.respond(_SESSION_STATUS.get(error_code, 200), line)
         elif self.send(line):
             self._owner.forget_finished()
             self._end()

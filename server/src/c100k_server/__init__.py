@@ -16,7 +16,7 @@ from c100k_server.content import (
     ToolResult,
 )
 from c100k_server.context import ROOTS, Context, Elicited, elicitation, sampling
-from c100k_server.errors import ToolError
+from c100k_server.errors import RegistryError, ToolError
 from c100k_server.jsonrpc import RequestError
 from c100k_server.version import __version__
 
@@ -32,6 +32,7 @@ __all__ = [
     "Image",
     "Link",
     "Message",
+    "RegistryError",
     "RequestError",
     "Text",
     "TextResource",

@@ -10,8 +10,11 @@ from typing import Any, Literal, TypeAlias, TypeVar, overload
 import msgspec
 
 from c100k_server.authentication import Verify
+from c100k_server.errors import ToolError
 from c100k_server.json_schema import output_schema
 from c100k_server.param_headers import ParamHeader, read_param_headers
+from c100k_server.registry.access import AppRegistry
+from c100k_server.registry.registry import Registry
 from c100k_server.signature import Signature, read_signature
 from c100k_server.uri_template import UriTemplate
 
@@ -101,6 +104,8 @@ class App:
         # What the worker that serves this app does when something changes.
         self.on_changed: Callable[[Kind], None] = _nobody_listens
         self.on_updated: Callable[[str], None] = _nobody_listens
+        # Where the worker that serves this app keeps names.
+        self.on_registry: Callable[[], Registry] = _nobody_serves
 
     @overload
     def tool(self, function: Function) -> Function: ...
@@ -264,6 +269,11 @@ class App:
         self.reloader = function
         return function
 
+    @property
+    def registry(self) -> AppRegistry:
+        """The names of sessions, for what is done outside of requests."""
+        return AppRegistry(lambda: self.on_registry())
+
     def changed(self, kind: Kind) -> None:
         """Tell the clients of all workers that a list is no longer what it was. Adding with a decorator does so by
         itself. The list of this worker has changed; those of the others change in what `reload` decorates."""
@@ -280,3 +290,7 @@ def _present(**fields: Any) -> dict[str, Any]:
 
 def _nobody_listens(_: str) -> None:
     """Before it is served an app has no clients."""
+
+
+def _nobody_serves() -> Registry:
+    raise ToolError("this app is not served, and has no registry")

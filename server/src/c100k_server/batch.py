@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from c100k_server.authentication import Principal
-from c100k_server.outlet import Outlet
+from c100k_server.outlet import Outlet, StandingOutlet
 from c100k_server.task_store import Owner
 
 
@@ -25,7 +25,7 @@ class Batch:
         return self._outlet.principal
 
     @property
-    def standing(self) -> Outlet:
+    def standing(self) -> StandingOutlet:
         return self._outlet.standing
 
     @property

@@ -80,7 +80,11 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     option("--http", metavar="HOST:PORT", type=Address.parse, help="clients of Streamable HTTP, at /mcp")
     option("--ws", metavar="HOST:PORT", type=Address.parse, help="clients of WebSocket, subprotocol mcp, at /mcp")
     option(
-        "--admin", metavar="HOST:PORT", type=Address.parse, default="127.0.0.1:7001", help="/metrics /healthz /readyz"
+        "--admin",
+        metavar="HOST:PORT",
+        type=Address.parse,
+        default="127.0.0.1:7001",
+        help="/metrics /healthz /readyz /cluster",
     )
     option("--workers", metavar="auto|N", type=_auto_or_positive, default="auto", help="processes")
     auto = f"expected on this host; auto: {DEFAULT_CONNECTIONS}, or what so many workers hold"

@@ -10,6 +10,7 @@ import msgspec
 from c100k_server.authentication import Principal
 from c100k_server.errors import ToolError
 from c100k_server.json_schema import object_schema
+from c100k_server.registry.access import ContextRegistry
 from c100k_server.state.values import SessionValues
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ class Context:
 
         store = self._request.service.store
         return Handles(None if store is None else store.redis, self._request.outlet.client)
+
+    @property
+    def registry(self) -> ContextRegistry:
+        """Names of sessions: unique in a cluster, and found and reached from all of its nodes."""
+        return ContextRegistry(self._request)
 
     @property
     def lifespan(self) -> Any:

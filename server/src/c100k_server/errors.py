@@ -127,3 +127,12 @@ class WorkerStartError(ServerError):
 
 class ToolError(Exception):
     """Raised by functions of an app: the client is told its sentence, and nobody is alarmed."""
+
+
+class RegistryError(ToolError):
+    """A name cannot be used as was asked. `code` and `data` are those of the JSON-RPC error that clients get."""
+
+    def __init__(self, code: int, message: str, data: object = None) -> None:
+        self.code = code
+        self.data = data
+        super().__init__(message)

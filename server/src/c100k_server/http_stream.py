@@ -18,7 +18,7 @@ from c100k_server.jsonrpc import (
     SESSION_MOVED,
     STATE_UNAVAILABLE,
 )
-from c100k_server.outlet import Outlet
+from c100k_server.outlet import StandingOutlet
 from c100k_server.service import Service
 from c100k_server.session import Session
 from c100k_server.state.store import Claimed
@@ -67,8 +67,12 @@ class StatelessStream:
         self.principal = principal
 
     @property
-    def standing(self) -> Outlet:
+    def standing(self) -> StandingOutlet:
         return self
+
+    @property
+    def open(self) -> bool:
+        return self._wire is not None
 
     @property
     def client(self) -> Owner:
@@ -124,7 +128,7 @@ class SessionStream:
         self.finished = False
 
     @property
-    def standing(self) -> Outlet:
+    def standing(self) -> StandingOutlet:
         return self._owner
 
     @property
@@ -265,12 +269,16 @@ class HttpSession:
         return (stream, int(event[:18])) if stream is not None else None
 
     @property
-    def standing(self) -> Outlet:
+    def standing(self) -> StandingOutlet:
         return self
 
     @property
     def client(self) -> Owner:
         return self.session.owner
+
+    @property
+    def open(self) -> bool:
+        return 0 in self.streams
 
     def send(self, line: bytes) -> bool:
         stream, stored = self.streams.get(0), self.session.stored
@@ -287,7 +295,7 @@ class HttpSession:
         """The client closes its GET when it likes."""
 
     def tell(self, event: Event) -> bool:
-        return self.send(self.session.line_of(event))
+        return self.session.hears(event) and self.send(self.session.line_of(event))
 
     @property
     def idle(self) -> bool:

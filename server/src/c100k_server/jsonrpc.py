@@ -25,6 +25,9 @@ BUSY = -32000
 SESSION_NOT_FOUND = -32004
 STATE_UNAVAILABLE = -32010
 SESSION_MOVED = -32011
+# Of names: another session has it; nobody has it.
+NAME_TAKEN = -32005
+NAME_NOT_FOUND = -32006
 
 # MCP allows strings and integers, never null.
 RequestId: TypeAlias = int | str

@@ -6,6 +6,7 @@ event loop is timed as a whole, with all the answers that it leads to. What take
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic_ns
 
 from c100k_server.statistics import LATENCY_BOUNDS_US, LATENCY_BUCKETS, LATENCY_SUM_NS
@@ -42,8 +43,8 @@ class Latency:
             self._at_once.observe(self.arrived_ns, answers)
 
     def publish(self) -> None:
-        self._at_once.publish("at_once", self._figures)
-        self.later.publish("later", self._figures)
+        for kind, durations in (("at_once", self._at_once), ("later", self.later)):
+            durations.publish(LATENCY_BUCKETS[kind], LATENCY_SUM_NS[kind], self._figures)
 
 
 class Durations:
@@ -61,12 +62,12 @@ class Durations:
         self._by_length[(elapsed_ns // 1000).bit_length()] += answers
         self._sum_ns += elapsed_ns * answers
 
-    def publish(self, kind: str, figures: memoryview) -> None:
-        buckets = LATENCY_BUCKETS[kind]
+    def publish(self, buckets: Sequence[int], sum_ns: int, figures: memoryview) -> None:
+        """Into these cells."""
         counts = self._by_length
         last = _FIRST_LENGTH + len(buckets) - 1
         figures[buckets[0]] = sum(counts[: _FIRST_LENGTH + 1])
         for length in range(_FIRST_LENGTH + 1, last):
             figures[buckets[length - _FIRST_LENGTH]] = counts[length]
         figures[buckets[-1]] = sum(counts[last:])
-        figures[LATENCY_SUM_NS[kind]] = self._sum_ns
+        figures[sum_ns] = self._sum_ns

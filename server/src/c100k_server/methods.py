@@ -13,6 +13,7 @@ import msgspec
 from c100k_server.app import Tool
 from c100k_server.content import as_messages, as_resource
 from c100k_server.jsonrpc import INVALID_PARAMS, RESOURCE_NOT_FOUND, RequestError, RequestId, encode
+from c100k_server.registry.methods import SESSION_REGISTRY_METHODS, STATELESS_REGISTRY_METHODS
 from c100k_server.request import LOG_LEVELS, Handler, Request
 from c100k_server.task_methods import (
     SESSION_TASK_METHODS,
@@ -244,9 +245,15 @@ _SHARED: dict[str, Handler] = {
 SESSION_METHODS: dict[str, Handler] = {
     **_SHARED,
     **SESSION_TASK_METHODS,
+    **SESSION_REGISTRY_METHODS,
     "ping": _ping,
     "resources/subscribe": _subscribe,
     "resources/unsubscribe": _unsubscribe,
     "logging/setLevel": _set_level,
 }
-STATELESS_METHODS: dict[str, Handler] = {**_SHARED, **STATELESS_TASK_METHODS, "server/discover": _discover}
+STATELESS_METHODS: dict[str, Handler] = {
+    **_SHARED,
+    **STATELESS_TASK_METHODS,
+    **STATELESS_REGISTRY_METHODS,
+    "server/discover": _discover,
+}

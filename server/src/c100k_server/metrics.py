@@ -25,6 +25,8 @@ from c100k_server.statistics import (
     LATENCY_BUCKETS,
     LATENCY_SUM_NS,
     LIMITS,
+    LOOKUP_BUCKETS,
+    LOOKUP_SUM_NS,
     LOOP_LAG_MAX_US,
     OPENED,
     PAUSED,
@@ -35,6 +37,12 @@ from c100k_server.statistics import (
     REDIS_OPERATIONS,
     REDIS_SINGLE_COPY_ACKS,
     REDIS_UP,
+    REGISTRY_BROADCAST,
+    REGISTRY_CACHED,
+    REGISTRY_INVALIDATED,
+    REGISTRY_NAMES,
+    REGISTRY_REGISTERED,
+    REGISTRY_ROUTED,
     REQUESTS,
     RESIDENT_BYTES,
     SENT,
@@ -98,17 +106,24 @@ def _requests(figures: WorkerFigures) -> Mapping[tuple[str, str], float]:
     }
 
 
-def _request_seconds(figures: WorkerFigures) -> Mapping[tuple[str, str], float]:
-    samples: dict[tuple[str, str], float] = {}
+def _durations(
+    label: str, cells: Mapping[str, Sequence[int]], sums_ns: Mapping[str, int]
+) -> Callable[[WorkerFigures], Mapping[tuple[str, str], float]]:
+    """A histogram by a label, in buckets of `LATENCY_BOUNDS_US`."""
     bounds = (*(str(bound / 1e6) for bound in LATENCY_BOUNDS_US), "+Inf")
-    for kind, buckets in LATENCY_BUCKETS.items():
-        total = 0
-        for bound, cell in zip(bounds, buckets, strict=True):
-            total += figures.cells[cell]
-            samples["_bucket", f'kind="{kind}",le="{bound}"'] = total
-        samples["_sum", f'kind="{kind}"'] = figures.cells[LATENCY_SUM_NS[kind]] / 1e9
-        samples["_count", f'kind="{kind}"'] = total
-    return samples
+
+    def read(figures: WorkerFigures) -> Mapping[tuple[str, str], float]:
+        samples: dict[tuple[str, str], float] = {}
+        for value, buckets in cells.items():
+            total = 0
+            for bound, cell in zip(bounds, buckets, strict=True):
+                total += figures.cells[cell]
+                samples["_bucket", f'{label}="{value}",le="{bound}"'] = total
+            samples["_sum", f'{label}="{value}"'] = figures.cells[sums_ns[value]] / 1e9
+            samples["_count", f'{label}="{value}"'] = total
+        return samples
+
+    return read
 
 
 _CPU_SECONDS = _Family("cpu_seconds_total", "counter", "CPU time, user and system.", _one(CPU_US, 1e6))
@@ -126,7 +141,12 @@ _FAMILIES = (
     _Family("messages_sent_total", "counter", "Messages sent.", _one(SENT)),
     _Family("request_errors_total", "counter", "Messages answered with an error.", _one(ERRORS)),
     _Family("requests_total", "counter", "Requests, by how they ended.", _requests),
-    _Family("request_seconds", "histogram", "From reading a request to writing its answer.", _request_seconds),
+    _Family(
+        "request_seconds",
+        "histogram",
+        "From reading a request to writing its answer.",
+        _durations("kind", LATENCY_BUCKETS, LATENCY_SUM_NS),
+    ),
     _Family("requests_in_flight", "gauge", "Requests that were not answered at once, nor yet.", _one(IN_FLIGHT)),
     _Family("threads_busy", "gauge", "Threads that run functions of the app.", _one(THREADS_BUSY)),
     _Family("threads_queued", "gauge", "Calls of functions that wait for a thread.", _one(THREADS_QUEUED)),
@@ -149,6 +169,18 @@ _FAMILIES = (
     _Family("sessions_stored_total", "counter", "Sessions put into Redis when they began.", _one(SESSIONS_STORED)),
     _Family("sessions_claimed_total", "counter", "Sessions taken up from Redis.", _one(SESSIONS_CLAIMED)),
     _Family("sessions_fenced_total", "counter", "Sessions found to be another worker's.", _one(SESSIONS_FENCED)),
+    _Family("registry_names", "gauge", "Names of sessions that are here.", _one(REGISTRY_NAMES)),
+    _Family("registry_cached", "gauge", "Names whose look-up is remembered.", _one(REGISTRY_CACHED)),
+    _Family("registry_registered_total", "counter", "Names registered and bound.", _one(REGISTRY_REGISTERED)),
+    _Family("registry_routed_total", "counter", "Messages sent to a name.", _one(REGISTRY_ROUTED)),
+    _Family("registry_broadcast_total", "counter", "Messages sent to all.", _one(REGISTRY_BROADCAST)),
+    _Family("registry_invalidated_total", "counter", "Names that Redis said have changed.", _one(REGISTRY_INVALIDATED)),
+    _Family(
+        "registry_lookup_seconds",
+        "histogram",
+        "Look-ups of names, by where the answer was found.",
+        _durations("source", LOOKUP_BUCKETS, LOOKUP_SUM_NS),
+    ),
     _Family("limits_hit_total", "counter", "Limits met without losing the connection.", _by("limit", LIMITS)),
     _Family("http_requests_total", "counter", "HTTP requests received.", _one(HTTP_REQUESTS)),
     _Family(

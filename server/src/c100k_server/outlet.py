@@ -16,7 +16,7 @@ class Outlet(Protocol):
         """Who the client has shown to be, where the transport asks."""
 
     @property
-    def standing(self) -> Outlet:
+    def standing(self) -> StandingOutlet:
         """Where messages of the session go that belong to no request."""
 
     @property
@@ -34,3 +34,11 @@ class Outlet(Protocol):
 
     def close_stream(self) -> None:
         """Let the client go and come back for the rest, where the transport can."""
+
+
+class StandingOutlet(Outlet, Protocol):
+    """Where messages of a session go that belong to no request."""
+
+    @property
+    def open(self) -> bool:
+        """Whether `send` would send."""

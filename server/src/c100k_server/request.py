@@ -15,7 +15,7 @@ import msgspec
 
 from c100k_server.authentication import identity_of
 from c100k_server.context import Ask, Context
-from c100k_server.errors import ToolError
+from c100k_server.errors import RegistryError, ToolError
 from c100k_server.events import emit
 from c100k_server.jsonrpc import (
     BUSY,
@@ -260,6 +260,8 @@ class Request:
         """What the client is told of an exception."""
         if isinstance(error, RequestError):
             return ErrorObject(error.code, error.message, error.data)
+        if isinstance(error, RegistryError):
+            return ErrorObject(error.code, str(error), error.data)
         if isinstance(error, msgspec.ValidationError):
             return ErrorObject(INVALID_PARAMS, str(error))
         if isinstance(error, msgspec.DecodeError | UnicodeDecodeError | RecursionError):

@@ -23,12 +23,13 @@ from c100k_server.redis import OutcomeUnknownError, StateUnavailableError
 from c100k_server.state.ids import is_session_id, read_event_id
 from c100k_server.state.store import Claimed
 from c100k_server.state.stored_session import SessionMovedError, StoredSession
-from c100k_server.subscriptions import LISTS, Event
+from c100k_server.subscriptions import BROADCAST, LISTS, Event
 
 if TYPE_CHECKING:
     from c100k_server.service import Service
 
 CAPABILITY = "c100k/resume"
+REGISTRY_CAPABILITY = "c100k/registry"
 METHOD = "c100k/resume"
 # When a client that was told that the state is unavailable had best try again.
 RETRY_AFTER_MS = 500
@@ -44,8 +45,17 @@ _decode_params = msgspec.json.Decoder(_ResumeParams).decode
 
 def offers_resumption(capabilities: Mapping[str, Any]) -> bool:
     """Whether a client wants its session to outlive the connection."""
+    return _offers(capabilities, CAPABILITY)
+
+
+def hears_broadcasts(capabilities: Mapping[str, Any]) -> bool:
+    """Whether a client knows what other clients may send it."""
+    return _offers(capabilities, REGISTRY_CAPABILITY)
+
+
+def _offers(capabilities: Mapping[str, Any], capability: str) -> bool:
     experimental = capabilities.get("experimental")
-    return isinstance(experimental, dict) and CAPABILITY in experimental
+    return isinstance(experimental, dict) and capability in experimental
 
 
 def read_resume(params: msgspec.Raw) -> tuple[str, tuple[bytes, bytes] | None]:
@@ -105,8 +115,9 @@ def missed_messages(service: Service, claimed: Claimed, after: tuple[bytes, byte
         return missed
     subscribed = {f"uri:{uri}" for uri in session.subscriptions}
     lists = LISTS if service.app.list_changed else ()
+    broadcasts = hears_broadcasts(session.profile.capabilities)
     for topic, at in events.since(after[1]):
-        told = [topic] if topic in subscribed or topic in LISTS else []
+        told = [topic] if topic in subscribed or topic in LISTS or (broadcasts and topic.startswith(BROADCAST)) else []
         if not topic:
             told = [*lists, *sorted(subscribed)]
         for each in told:

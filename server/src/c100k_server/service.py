@@ -15,6 +15,8 @@ from c100k_server.app import App, Kind, Tool
 from c100k_server.events import emit
 from c100k_server.jsonrpc import encode
 from c100k_server.latency import Latency
+from c100k_server.registry.local import LocalRegistry
+from c100k_server.registry.registry import Registry
 from c100k_server.state.event_stream import EventStream
 from c100k_server.state.store import SessionStore
 from c100k_server.statistics import EVENTS_WAITING, THREADS_BUSY, THREADS_QUEUED
@@ -45,6 +47,7 @@ class Service:
         "lifespan",
         "loop",
         "pages",
+        "registry",
         "session_pages",
         "state_key",
         "store",
@@ -79,6 +82,8 @@ class Service:
         # Calls that were given to the threads and have not ended, cancelled or not.
         self.in_threads: set[Future[Any]] = set()
         self.subscriptions = Subscriptions(figures, loop)
+        # Names of sessions: those of this worker, unless the nodes of a cluster share them.
+        self.registry: Registry = LocalRegistry(self.subscriptions, figures)
         self.tasks = Tasks(worker, workers, round(app.task_ttl_s * 1000))
         self.has_tasks = False
         self._prefixes: dict[str, bytes] = {}
@@ -91,6 +96,7 @@ class Service:
         app.on_changed = self._on_changed
         app.on_updated = self.subscriptions.updated
         self.subscriptions.reload = self._reload
+        app.on_registry = lambda: self.registry
 
     def refresh(self) -> None:
         """Encode anew what depends on what the app has."""

@@ -31,12 +31,13 @@ from c100k_server.jsonrpc import (
     result_line,
 )
 from c100k_server.methods import SESSION_METHODS
-from c100k_server.outlet import Outlet
+from c100k_server.outlet import Outlet, StandingOutlet
 from c100k_server.request import FAILED_TOOL, Request
 from c100k_server.resumption import (
     METHOD,
     as_request_error,
     event_id,
+    hears_broadcasts,
     missed_messages,
     no_such_session,
     offers_resumption,
@@ -285,6 +286,10 @@ class Session:
         outlet = self._extra.outlet if self._extra is not None else None
         return outlet is not None and outlet.send(self.line_of(event))
 
+    def hears(self, event: Event) -> bool:
+        """Whether its client wants to know: broadcasts are for those who know what they are."""
+        return not event.is_broadcast or hears_broadcasts(self.capabilities)
+
     @property
     def event_id(self) -> bytes:
         """How far a client that may come back elsewhere has been told of everything; empty for one that may not."""
@@ -299,13 +304,14 @@ class Session:
         stored.told_id = event.id
         return event.tagged(position_member(stored.inbox_id, event.id))
 
-    def carry_on(self, claimed: Claimed, outlet: Outlet) -> None:
+    def carry_on(self, claimed: Claimed, outlet: StandingOutlet) -> None:
         """Be a session that was stored, whose standing messages go to `outlet`."""
         stored = claimed.session
         extra = self._more()
         extra.stored = stored
         extra.outlet = outlet
         stored.on_moved = outlet.leave
+        stored.outlet = outlet
         self.id = stored.id
         self.version = stored.profile.version
         self.capabilities = stored.profile.capabilities or _NO_CAPABILITIES
@@ -324,6 +330,7 @@ class Session:
                 task.cancel()
             if extra.owner is not None:
                 self._service.tasks.abandon(extra.owner)
+            self._service.registry.leave(self)
             if extra.stored is not None and self._service.store is not None:
                 self._service.store.forget(extra.stored)
 
@@ -437,6 +444,7 @@ class Session:
             else:
                 extra.stored, self.id = outcome, outcome.id
                 outcome.on_moved = outlet.standing.leave
+                outcome.outlet = outlet.standing
                 result = service.welcome[version]
                 outlet.answer(result_line(request_id, welcome(service, outcome, result) if resumable else result), 0)
 

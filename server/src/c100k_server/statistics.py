@@ -101,6 +101,20 @@ SESSIONS_STORED = _counter()
 SESSIONS_CLAIMED = _counter()
 SESSIONS_FENCED = _counter()
 
+# Names of sessions: what is done with them here, and how long look-ups took, by where the answer was found.
+REGISTRY_NAMES = _gauge()
+REGISTRY_CACHED = _gauge()
+REGISTRY_REGISTERED = _counter()
+REGISTRY_ROUTED = _counter()
+REGISTRY_BROADCAST = _counter()
+REGISTRY_INVALIDATED = _counter()
+LOOKUP_SOURCES = ("own", "cache", "redis")
+LOOKUP_BUCKETS = {source: tuple(_counter() for _ in (*LATENCY_BOUNDS_US, None)) for source in LOOKUP_SOURCES}
+LOOKUP_SUM_NS = _counter_by(LOOKUP_SOURCES)
+
+# Until when this node is one of the cluster, by CLOCK_MONOTONIC: written by the parent, in a row of its own.
+MEMBER_UNTIL_NS = _gauge()
+
 # A loop that has not turned for so long is taken for hung.
 HUNG_S = 3.0
 
@@ -111,7 +125,7 @@ _ROW_BYTES = CELLS * 8
 
 
 class StatisticsBoard:
-    """The rows of all workers, as `(fd, memory)`; whoever inherits the `fd` can open the same board."""
+    """The rows of all workers and of the parent, as `(fd, memory)`; whoever inherits the `fd` can open the same."""
 
     def __init__(self, fd: int, memory: memoryview) -> None:
         self.fd = fd
@@ -120,7 +134,7 @@ class StatisticsBoard:
     @classmethod
     def create(cls, workers: int) -> StatisticsBoard:
         fd = os.memfd_create("c100k-server-statistics")
-        os.ftruncate(fd, workers * _ROW_BYTES)
+        os.ftruncate(fd, (workers + 1) * _ROW_BYTES)
         return cls.open(fd)
 
     @classmethod
@@ -130,6 +144,11 @@ class StatisticsBoard:
     def row(self, worker: int) -> memoryview:
         """The `CELLS` cells of a worker, to be indexed by the constants of this module."""
         return self._memory[worker * CELLS : (worker + 1) * CELLS]
+
+    @property
+    def parent(self) -> memoryview:
+        """The cells of the parent, which follow those of the workers."""
+        return self._memory[-CELLS:]
 
     def lives(self, worker: int, boot: int) -> bool:
         """Whether a worker is in the life that began at `boot`, and its loop turns."""

@@ -37,8 +37,12 @@ class StdioOutlet:
     def client(self) -> Owner:
         return Owner("address", "stdio")
 
+    @property
+    def open(self) -> bool:
+        return not self._writer.is_closing()
+
     def send(self, line: bytes) -> bool:
-        if self._writer.is_closing():
+        if not self.open:
             return False
         self._writer.write(line)
         return True

@@ -10,23 +10,33 @@ from c100k_server.jsonrpc import encode
 from c100k_server.statistics import SENT
 
 LISTS = ("tools", "prompts", "resources")
+# Begins the topic of a message to all, followed by an id of its own, a colon, and the message as JSON.
+BROADCAST = "broadcast:"
+# With so many events waiting to be told, no broadcast joins them.
+WAITING_MAX = 10_000
 # How many clients are told in one turn of the loop.
 BATCH = 250
 
 
 class Event:
-    """A notification, encoded but for what differs between its receivers. A topic is a list, or `uri:` and a URI.
+    """A notification, encoded but for what differs between its receivers. A topic is a list, `uri:` and a URI,
+    or a broadcast.
 
     The `id` is that of the cluster's stream of events, and empty without one.
     """
 
-    __slots__ = ("_fields", "_head", "_tag", "_tagged", "id", "line")
+    __slots__ = ("_fields", "_head", "_tag", "_tagged", "id", "is_broadcast", "line")
 
     def __init__(self, topic: str, event_id: bytes = b"") -> None:
         self.id = event_id
-        method = f"notifications/{topic}/list_changed" if topic in LISTS else "notifications/resources/updated"
+        self.is_broadcast = topic.startswith(BROADCAST)
+        if topic in LISTS:
+            method, self._fields = f"notifications/{topic}/list_changed", b""
+        elif self.is_broadcast:
+            method, self._fields = "notifications/c100k/broadcast", b'"message":' + topic.split(":", 2)[2].encode()
+        else:
+            method, self._fields = "notifications/resources/updated", b'"uri":' + encode(topic.removeprefix("uri:"))
         self._head = b'{"jsonrpc":"2.0","method":"%b","params":{' % method.encode()
-        self._fields = b"" if topic in LISTS else b'"uri":' + encode(topic.removeprefix("uri:"))
         self.line = self._head + self._fields + b"}}\n"
         self._tag = self._tagged = b""
 
@@ -49,7 +59,8 @@ class Subscriptions:
     """The listeners of a worker, by topic.
 
     An event that is waiting to be told is not queued again: it says that something has changed, not how often, so
-    there are never more waiting than there are topics with listeners.
+    there are never more waiting than there are topics with listeners. Broadcasts are all different, and dropped when
+    too many wait.
     """
 
     __slots__ = ("_figures", "_loop", "_task", "_topics", "_waiting", "audiences", "publish", "reload")
@@ -98,7 +109,9 @@ class Subscriptions:
 
     def deliver(self, topic: str, event_id: bytes = b"") -> None:
         """Tell the listeners of this worker."""
-        if topic in LISTS or topic in self._topics:
+        if len(self._waiting) >= WAITING_MAX and topic.startswith(BROADCAST):
+            return
+        if topic in self._topics or _is_for_all(topic):
             # Told in the order of their ids, so that whoever has heard of one has heard of all before it.
             self._waiting.pop(topic, None)
             self._waiting[topic] = event_id
@@ -113,10 +126,14 @@ class Subscriptions:
             topic = next(iter(self._waiting))
             event = Event(topic, self._waiting.pop(topic))
             listeners = list(self._topics.get(topic, ()))
-            if topic in LISTS:
+            if _is_for_all(topic):
                 for audience in self.audiences:
                     listeners.extend(audience())
             for start in range(0, len(listeners), BATCH):
                 self._figures[SENT] += sum([listener.tell(event) for listener in listeners[start : start + BATCH]])
                 await asyncio.sleep(0)
         self._task = None
+
+
+def _is_for_all(topic: str) -> bool:
+    return topic in LISTS or topic.startswith(BROADCAST)

@@ -8,9 +8,12 @@ import signal
 import time
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from c100k_server import admin, metrics, sockets
-from c100k_server.config import Address, ServeConfig
+from c100k_server.config import Address, ServeConfig, StateConfig
 from c100k_server.errors import ServerError, StateKeyError, WorkerStartError
 from c100k_server.events import emit
 from c100k_server.limits import WorkerPlan
@@ -18,6 +21,9 @@ from c100k_server.peers import make_mailboxes
 from c100k_server.statistics import StatisticsBoard
 from c100k_server.tls import load_context
 from c100k_server.worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from c100k_server.membership import Membership
 
 # A worker that has never served is given up after so many attempts in a row.
 START_ATTEMPTS = 5
@@ -48,6 +54,8 @@ class Supervisor:
         self._announced = False
         self._addresses: dict[str, Address] = {}
         self._admin = config.admin
+        # Where there is a cluster.
+        self._membership: Membership | None = None
 
     async def run(self) -> None:
         reserved = []
@@ -56,9 +64,10 @@ class Supervisor:
             if address is not None:
                 holder, self._addresses[option] = sockets.reserve(address, option=f"--{option}")
                 reserved.append(holder)
-        server, self._admin = await admin.start(
-            self._config.admin, {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
-        )
+        pages = {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
+        if self._config.state is not None:
+            pages["/cluster"] = self._cluster
+        server, self._admin = await admin.start(self._config.admin, pages)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
@@ -83,6 +92,8 @@ class Supervisor:
         ]
         started = time.monotonic()
         try:
+            if self._config.state is not None:
+                await self._join(self._config.state)
             async with asyncio.TaskGroup() as tasks:
                 for worker in self._workers:
                     tasks.create_task(self._keep_alive(worker))
@@ -94,12 +105,22 @@ class Supervisor:
             raise failures.exceptions[0] from None
         finally:
             server.close()
+            if self._membership is not None:
+                await self._membership.close()
             if unix is not None and self._config.unix is not None:
                 unix.close()
                 sockets.remove(self._config.unix)
             for holder in (*reserved, *mailboxes):
                 holder.close()
         emit("stopped", uptime_s=round(time.monotonic() - started, 3), killed=self._killed)
+
+    async def _join(self, config: StateConfig) -> None:
+        # Only a server of a cluster has the client of Redis in memory.
+        from c100k_server.membership import Membership
+        from c100k_server.state.shared_state import read_settings
+
+        self._membership = Membership(read_settings(config, "membership"), config.node, self._board.parent)
+        await self._membership.start()
 
     async def _keep_alive(self, worker: WorkerProcess) -> None:
         never_served = 0
@@ -188,15 +209,27 @@ class Supervisor:
         return self._health(well=any(worker.up for worker in self._workers))
 
     def _readyz(self) -> admin.Page:
-        """Ready while all workers serve, so that load spreads as planned."""
+        """Ready while all workers serve, so that load spreads as planned, and the node is one of its cluster."""
         well = bool(self._workers) and all(worker.up for worker in self._workers) and not self._draining.is_set()
-        return self._health(well=well)
+        return self._health(well=well and (self._membership is None or self._membership.held))
+
+    def _cluster(self) -> admin.Page:
+        """The nodes that live."""
+        membership = self._membership
+        known = {
+            "node": membership and membership.node,
+            "member": membership is not None and membership.held,
+            "nodes": [] if membership is None else membership.nodes(),
+        }
+        return HTTPStatus.OK, "application/json", msgspec.json.encode(known).decode()
 
     def _health(self, *, well: bool) -> admin.Page:
         up = sum(worker.up for worker in self._workers)
         status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
         state = "draining" if self._draining.is_set() else "serving"
-        return status, "text/plain; charset=utf-8", f"{state}: {up} of {self._plan.workers} workers up\n"
+        cut_off = ", cut off from the cluster" if self._membership is not None and not self._membership.held else ""
+        text = f"{state}: {up} of {self._plan.workers} workers up{cut_off}\n"
+        return status, "text/plain; charset=utf-8", text
 
 
 def read_state_key(path: str | None) -> bytes:

@@ -225,9 +225,13 @@ class Connection(asyncio.Protocol):
     def has_session(self) -> bool:
         return self._session.version is not None
 
+    @property
+    def open(self) -> bool:
+        return self._cause is None and self._waiting is None and not self._transport.is_closing()
+
     def send(self, line: bytes) -> bool:
         """A message that is no answer; dropped when the client does not read."""
-        if self._cause is not None or self._waiting is not None or self._transport.is_closing():
+        if not self.open:
             return False
         self._write(line)
         return True
@@ -255,7 +259,7 @@ class Connection(asyncio.Protocol):
         return Owner("address", address_of(self._transport))
 
     def tell(self, event: Event) -> bool:
-        return self.send(self._session.line_of(event))
+        return self._session.hears(event) and self.send(self._session.line_of(event))
 
     def leave(self) -> None:
         if self._cause is None and not self._transport.is_closing():

@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 
 import msgspec
 import uvloop
@@ -77,9 +78,7 @@ async def serve(config: WorkerConfig, report: int) -> None:
                 # Only a worker of a cluster has the client of Redis in memory.
                 from c100k_server.state.shared_state import shared_state
 
-                state = await stack.enter_async_context(
-                    shared_state(config.state, config.index, boot, service, board.lives)
-                )
+                state = await stack.enter_async_context(shared_state(config.state, config.index, boot, service, board))
             listeners = await listen(config, service, tls)
             http = next((each for each in listeners if isinstance(each, HttpListener)), None)
             peers = Peers(
@@ -93,6 +92,7 @@ async def serve(config: WorkerConfig, report: int) -> None:
             )
             peers.start()
             publishers = [service.publish, *(each.publish for each in listeners)]
+            publishers.append(partial(service.registry.publish, figures))
             deadlines = [service.tasks.expire, *(each.check_deadlines for each in listeners)]
             shared = [] if state is None else [state.beat]
             vitals = Vitals(figures, on_beat=[peers.flush, *publishers, *deadlines, *shared])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,22 +28,38 @@ Position: TypeAlias = tuple[int, int]
 class EventStream:
     """`publish` tells all workers of a topic, this one among them; each calls `on_event` with topic and id.
 
-    `flush` must be called a few times per second. `reader` is a client of its own, as reads block its connection.
+    `flush` must be called a few times per second. `reader` is a client of its own, as reads block its connection; they
+    read this worker's `mailbox` along, a stream in the same slot, whose words go to `on_mail`.
     """
 
-    def __init__(self, redis: Cluster, reader: Cluster, on_event: Callable[[str, bytes], None]) -> None:
+    def __init__(
+        self,
+        redis: Cluster,
+        reader: Cluster,
+        on_event: Callable[[str, bytes], None],
+        mailbox: str,
+        on_mail: Callable[[list[str]], None],
+    ) -> None:
         self._redis = redis
         self._reader = reader
         self._on_event = on_event
+        self._mailbox = mailbox
+        self._on_mail = on_mail
+        self._mail_id = b"0-0"
         self._recent: deque[tuple[Position, str]] = deque(maxlen=EVENTS_MAX)
         # The position before the first event that is remembered.
         self._known_from: Position | None = None
         self._unsent: dict[str, None] = {}
         self._task: asyncio.Task[None] | None = None
         self.last_id = b"0-0"
+        self._begun = asyncio.Event()
 
-    def start(self) -> None:
+    async def start(self, timeout_s: float) -> None:
+        """Returns when nothing that happens from then on is missed, or after `timeout_s`: it is tried for ever."""
         self._task = asyncio.get_running_loop().create_task(self._read())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._begun.wait()
 
     async def close(self) -> None:
         if self._task is not None:
@@ -51,8 +68,11 @@ class EventStream:
 
     def publish(self, topic: str) -> None:
         """What cannot be told while Redis is away is told afterwards, once."""
-        added = self._redis.execute(KEY, "XADD", KEY, "MAXLEN", "~", EVENTS_MAX, "*", "t", topic, durable=True)
-        added.add_done_callback(partial(self._published, topic))
+        self.send(topic).add_done_callback(partial(self._published, topic))
+
+    def send(self, topic: str) -> asyncio.Future[Any]:
+        """Tell of it now or not at all."""
+        return self._redis.execute(KEY, "XADD", KEY, "MAXLEN", "~", EVENTS_MAX, "*", "t", topic, durable=True)
 
     def flush(self) -> None:
         """Tell what could not be told."""
@@ -85,20 +105,30 @@ class EventStream:
             try:
                 if self._known_from is None:
                     await self._remember()
+                    self._begun.set()
                 reply = await self._reader.execute(
-                    KEY, "XREAD", "COUNT", READ_MAX, "BLOCK", BLOCK_MS, "STREAMS", KEY, self.last_id
+                    KEY,
+                    *("XREAD", "COUNT", READ_MAX, "BLOCK", BLOCK_MS, "STREAMS"),
+                    *(KEY, self._mailbox, self.last_id, self._mail_id),
                 )
             except (StateUnavailableError, CommandError):
                 await asyncio.sleep(RETRY_S)
                 continue
-            for entries in (reply or {}).values():
-                for event_id, fields in entries:
-                    self.last_id = event_id
-                    topic = fields[1].decode()
-                    self._recent.append((read_position(event_id), topic))
-                    self._on_event(topic, event_id)
-                if len(self._recent) == EVENTS_MAX:
-                    self._known_from = self._recent[0][0]
+            for key, entries in (reply or {}).items():
+                if key == KEY.encode():
+                    self._hear(entries)
+                else:
+                    self._mail_id = entries[-1][0]
+                    self._on_mail([name for _, fields in entries for name in fields[1].decode().split(" ")])
+
+    def _hear(self, entries: list[tuple[bytes, list[bytes]]]) -> None:
+        for event_id, fields in entries:
+            self.last_id = event_id
+            topic = fields[1].decode()
+            self._recent.append((read_position(event_id), topic))
+            self._on_event(topic, event_id)
+        if len(self._recent) == EVENTS_MAX:
+            self._known_from = self._recent[0][0]
 
     async def _remember(self) -> None:
         """Begin with what the stream has, of which nobody is told: clients ask for what they have missed."""

@@ -1,8 +1,9 @@
 """What is done to a session in Redis, each in one indivisible step.
 
 A session is a hash, `c100k:s:{ID}`: `o` its owner, `v` how often it was written, `p` its profile, `l` the log level,
-`u:URI` a subscription, `a:NAME` a value of the app. Beside it lies its inbox, the stream `c100k:s:{ID}:in`. Both end
-with the lease unless the owner renews it. Only the owner writes: whoever claimed the session last.
+`u:URI` a subscription, `a:NAME` a value of the app, `n:NAME` what is registered under a name. Beside it lies its inbox,
+the stream `c100k:s:{ID}:in`. Both end with the lease unless the owner renews it. Only the owner writes: whoever claimed
+the session last.
 """
 
 from __future__ import annotations
@@ -78,21 +79,22 @@ CLOSE = Script(
     """,
 )
 
-# KEYS: session, inbox. ARGV: a JSON-RPC message, an id of its own that is not to be guessed. Returns its id in the
-# inbox, if there is a session.
+# KEYS: session, inbox. ARGV: a JSON-RPC message, an id of its own that is not to be guessed, the name that the session
+# must have. Returns the id in the inbox and the owner, if there is such a session.
 POST = Script(
     "post to session",
     f"""
     local lease = redis.call('PTTL', KEYS[1])
-    if lease < 0 then return nil end
+    if lease < 0 or redis.call('HEXISTS', KEYS[1], 'n:' .. ARGV[3]) == 0 then return nil end
+    local owner = redis.call('HGET', KEYS[1], 'o')
     for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 16)) do
       if entry[2][4] == ARGV[2] then
         redis.call('PEXPIRE', KEYS[2], lease)
-        return entry[1]
+        return {{entry[1], owner}}
       end
     end
     local id = redis.call('XADD', KEYS[2], 'MAXLEN', '{INBOX_MAX}', '*', 'm', ARGV[1], 'i', ARGV[2])
     redis.call('PEXPIRE', KEYS[2], lease)
-    return id
+    return {{id, owner}}
     """,
 )

@@ -2,42 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from c100k_server.config import StateConfig
 from c100k_server.errors import RedisPasswordError
+from c100k_server.jsonrpc import notification_line
 from c100k_server.redis.cluster import Cluster, Settings
+from c100k_server.registry.lookups import TRACKING, Lookups
+from c100k_server.registry.mail import Mail, mailbox_key
+from c100k_server.registry.shared import SharedRegistry
+from c100k_server.resumption import RETRY_AFTER_MS
 from c100k_server.service import Service
 from c100k_server.state.event_stream import EventStream
 from c100k_server.state.store import SessionStore
 from c100k_server.statistics import (
+    MEMBER_UNTIL_NS,
     REDIS_CONNECTS,
     REDIS_FAILURES,
     REDIS_LATENCY_US,
     REDIS_OPERATIONS,
     REDIS_SINGLE_COPY_ACKS,
     REDIS_UP,
+    SENT,
     SESSIONS_CLAIMED,
     SESSIONS_FENCED,
     SESSIONS_STORED,
     STORED_SESSIONS,
+    StatisticsBoard,
 )
+
+START_TIMEOUT_S = 2.0
+# How many clients are told in one turn of the loop.
+BATCH = 250
+UNAVAILABLE = notification_line("notifications/c100k/unavailable", {"retryAfterMs": RETRY_AFTER_MS})
 
 
 class SharedState:
     """The clients of Redis, and what is kept there. `beat` must be called 4 times a second."""
 
-    def __init__(self, redis: Cluster, store: SessionStore, events: EventStream, figures: memoryview) -> None:
+    def __init__(
+        self,
+        redis: Cluster,
+        store: SessionStore,
+        events: EventStream,
+        registry: SharedRegistry,
+        lookups: Lookups,
+        figures: memoryview,
+    ) -> None:
         self.redis = redis
         self.store = store
         self.events = events
+        self._registry = registry
+        self._lookups = lookups
         self._figures = figures
+        self._was_member = True
+        self._telling: asyncio.Task[None] | None = None
 
     def beat(self) -> None:
         self.store.beat()
         self.events.flush()
+        self._registry.beat()
+        is_member = self.store.is_member()
+        if self._was_member and not is_member:
+            self._lookups.flush()
+            self._telling = asyncio.get_running_loop().create_task(self._tell_unavailable())
+        self._was_member = is_member
         figures, redis, sessions = self._figures, self.redis.figures, self.store.figures
         figures[REDIS_UP] = self.redis.healthy
         figures[REDIS_OPERATIONS] = redis.operations
@@ -50,29 +85,50 @@ class SharedState:
         figures[SESSIONS_CLAIMED] = sessions.claimed
         figures[SESSIONS_FENCED] = sessions.fenced
 
+    async def _tell_unavailable(self) -> None:
+        """Have the clients whose sessions are stored go elsewhere."""
+        for position, session in enumerate(list(self.store.held.values())):
+            if position % BATCH == BATCH - 1:
+                await asyncio.sleep(0)
+            if session.outlet is not None:
+                self._figures[SENT] += session.outlet.send(UNAVAILABLE)
+
 
 @asynccontextmanager
 async def shared_state(
-    config: StateConfig, worker: int, boot: int, service: Service, lives: Callable[[int, int], bool]
+    config: StateConfig, worker: int, boot: int, service: Service, board: StatisticsBoard
 ) -> AsyncIterator[SharedState]:
     """Have `service` keep its sessions in Redis. Raises `RedisPasswordError`; that Redis is away is no error."""
-    settings = Settings(
-        config.seeds, config.username, _read_password(config.password_file), f"c100k-server:{config.node}:{worker}"
-    )
+    settings = read_settings(config, str(worker))
     redis, reader = Cluster(settings), Cluster(settings)
-    store = SessionStore(redis, config.node, worker, boot, config.lease_s, lives)
-    events = EventStream(redis, reader, service.subscriptions.hear)
-    service.store, service.events = store, events
+    asker = Cluster(msgspec.structs.replace(settings, greeting=TRACKING))
+    parent = board.parent
+
+    def is_member() -> bool:
+        return bool(parent[MEMBER_UNTIL_NS] > time.monotonic_ns())
+
+    store = SessionStore(redis, config.node, worker, boot, config.lease_s, board.lives, is_member)
+    mail = Mail(service, store)
+    events = EventStream(redis, reader, service.subscriptions.hear, mailbox_key(store.life), mail.receive)
+    lookups = Lookups(asker, store, config.node)
+    registry = SharedRegistry(service, store, config.node, lookups, mail)
+    service.store, service.events, service.registry = store, events, registry
     service.subscriptions.publish = events.publish
     await redis.start()
-    await reader.start(timeout_s=0)
-    events.start()
+    await asyncio.gather(reader.start(timeout_s=0), asker.start(timeout_s=0))
+    await events.start(START_TIMEOUT_S)
     try:
-        yield SharedState(redis, store, events, service.figures)
+        yield SharedState(redis, store, events, registry, lookups, service.figures)
     finally:
         await events.close()
-        await reader.close()
-        await redis.close()
+        await registry.close()
+        await asyncio.gather(asker.close(), reader.close(), redis.close())
+
+
+def read_settings(config: StateConfig, client: str) -> Settings:
+    """How a client of Redis, which it is called, connects. Raises `RedisPasswordError`."""
+    password = _read_password(config.password_file)
+    return Settings(config.seeds, config.username, password, f"c100k-server:{config.node}:{client}")
 
 
 def _read_password(path: str | None) -> str | None:

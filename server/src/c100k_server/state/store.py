@@ -7,10 +7,11 @@ import random
 import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
+from c100k_server.redis import StateUnavailableError
 from c100k_server.state import scripts
 from c100k_server.state.stored_session import Profile, StoredSession, session_keys
 
@@ -50,22 +51,41 @@ class Figures:
         self.fenced = 0
 
 
+class NameKeeper(Protocol):
+    """Looks after the names of sessions in the registry."""
+
+    def renew(self, session: StoredSession) -> None:
+        """Prolong the leases of its names."""
+
+    def release(self, session: StoredSession) -> asyncio.Future[Any]:
+        """Remove its names, for it is closed."""
+
+
 class SessionStore:
     """`beat` must be called `BEATS_PER_S` times a second.
 
     `node` names this host in the cluster, and with `worker` and `boot` one life of a worker of it; `lives` says whether
-    one of this node goes on.
+    one of this node goes on. Without `is_member` it takes no sessions.
     """
 
     def __init__(
-        self, redis: Cluster, node: str, worker: int, boot: int, lease_s: float, lives: Callable[[int, int], bool]
+        self,
+        redis: Cluster,
+        node: str,
+        worker: int,
+        boot: int,
+        lease_s: float,
+        lives: Callable[[int, int], bool],
+        is_member: Callable[[], bool],
     ) -> None:
         self.redis = redis
         self.lease_ms = int(lease_s * 1000)
         self.figures = Figures()
         # Owners of this node begin with it.
         self.node_prefix = f"{node}/"
-        self._prefix = f"{node}/{worker}.{boot:x}."
+        # Names this worker's life, and its owners begin with it.
+        self.life = f"{node}/{worker}.{boot:x}"
+        self._prefix = f"{self.life}."
         self._lives = lives
         self._claims = 0
         # Renewals are spread evenly: at each beat it is the turn of those in one place of a wheel.
@@ -73,6 +93,14 @@ class SessionStore:
         self._wheel: list[set[StoredSession]] = [set() for _ in range(places)]
         self._place = 0
         self._places: dict[StoredSession, int] = {}
+
+        # Those that are here, by their id and by their names.
+        self.held: dict[str, StoredSession] = {}
+        self.names: dict[str, StoredSession] = {}
+        # Who looks after names.
+        self.names_of: NameKeeper | None = None
+        # Whether this node is one of the cluster, and may take sessions.
+        self.is_member = is_member
 
     def __len__(self) -> int:
         return len(self._places)
@@ -83,6 +111,9 @@ class SessionStore:
 
     def create(self, session_id: str, profile: Profile, done: Callable[[StoredSession | Exception], None]) -> None:
         """Store a new session, durably."""
+        if not self.is_member():
+            self._refuse(done)
+            return
         session = StoredSession(self, session_id, self._new_owner(), profile)
         created = self.redis.script(
             scripts.CREATE, session.keys, (session.owner, self.lease_ms, "p", session.encode_profile()), durable=True
@@ -94,6 +125,9 @@ class SessionStore:
 
         Messages of its inbox come along from `after` on, an id of it. What is read is durable.
         """
+        if not self.is_member():
+            self._refuse(done)
+            return
         owner = self._new_owner()
         spared = self.node_prefix if spare_node else ""
         claimed = self.redis.script(
@@ -102,14 +136,18 @@ class SessionStore:
         claimed.add_done_callback(partial(self._claimed, session_id, owner, done))
 
     def close(self, session: StoredSession) -> asyncio.Future[Any]:
-        """Remove a session for good."""
+        """Remove a session for good, and its names."""
         self.forget(session)
-        return self.redis.script(scripts.CLOSE, session.keys, (session.owner,), durable=True)
+        closed = self.redis.script(scripts.CLOSE, session.keys, (session.owner,), durable=True)
+        if session.names and self.names_of is not None:
+            return asyncio.ensure_future(self._release(session, self.names_of, closed))
+        return closed
 
-    def post(self, session_id: str, message: bytes) -> asyncio.Future[Any]:
-        """Leave a message, durably, for the client of a session; its id in the inbox, or None without a session."""
+    def post(self, session_id: str, name: str, message: bytes) -> asyncio.Future[Any]:
+        """Leave a message, durably, for the client of a session that has a name; its id in the inbox and the owner of
+        the session, or None if there is no such session."""
         return self.redis.script(
-            scripts.POST, session_keys(session_id), (message, secrets.token_bytes(8)), durable=True
+            scripts.POST, session_keys(session_id), (message, secrets.token_bytes(8), name), durable=True
         )
 
     def inbox(self, session: StoredSession, after: bytes) -> asyncio.Future[Any]:
@@ -129,6 +167,11 @@ class SessionStore:
         place = self._places.pop(session, None)
         if place is not None:
             self._wheel[place].discard(session)
+            if self.held.get(session.id) is session:
+                del self.held[session.id]
+            for name in session.names:
+                if self.names.get(name) is session:
+                    del self.names[name]
 
     def moved(self, session: StoredSession) -> None:
         """A session turned out to be another's."""
@@ -143,6 +186,7 @@ class SessionStore:
         self._place = (self._place + 1) % len(self._wheel)
         for session in list(self._wheel[self._place]):
             session.renew()
+            self._renew_names(session)
 
     def _new_owner(self) -> str:
         self._claims += 1
@@ -151,6 +195,24 @@ class SessionStore:
     def _hold(self, session: StoredSession) -> None:
         place = self._places[session] = random.randrange(len(self._wheel))
         self._wheel[place].add(session)
+        self.held[session.id] = session
+        for name in session.names:
+            self.names[name] = session
+        self._renew_names(session)
+
+    def _renew_names(self, session: StoredSession) -> None:
+        if session.names and self.names_of is not None:
+            self.names_of.renew(session)
+
+    async def _release(self, session: StoredSession, names: NameKeeper, closed: asyncio.Future[Any]) -> Any:
+        outcome = await closed
+        if outcome != scripts.FENCED:
+            await names.release(session)
+        return outcome
+
+    def _refuse(self, done: Callable[[Exception], None]) -> None:
+        error = StateUnavailableError("this node is cut off from the cluster")
+        asyncio.get_running_loop().call_soon(done, error)
 
     def _created(
         self,

@@ -15,6 +15,7 @@ from c100k_server.state import scripts
 from c100k_server.state.values import SessionValues
 
 if TYPE_CHECKING:
+    from c100k_server.outlet import StandingOutlet
     from c100k_server.state.store import SessionStore
 
 # Called with None, or why it could not be.
@@ -54,7 +55,9 @@ class StoredSession:
         "inbox_id",
         "keys",
         "log_level",
+        "names",
         "on_moved",
+        "outlet",
         "owner",
         "profile",
         "subscriptions",
@@ -77,8 +80,12 @@ class StoredSession:
         self.inbox_id = b"0-0"
         # The last event of the cluster that the client was told of, or had no need to be.
         self.told_id = b"0-0"
+        # Its names in the registry, and what is registered under each.
+        self.names: dict[str, bytes] = {}
         # What to do when it is no longer ours.
         self.on_moved: Callable[[], None] | None = None
+        # Where its client can be told of what lies in the inbox.
+        self.outlet: StandingOutlet | None = None
         self._changed: dict[str, bytes | None] = {}
         self._waiting: list[Settled] = []
         self._writing = False
@@ -97,6 +104,8 @@ class StoredSession:
                 values[name.decode()] = value
             elif kind == b"u" and colon:
                 session.subscriptions.append(name.decode())
+            elif kind == b"n" and colon:
+                session.names[name.decode()] = value
         session.values = SessionValues(values)
         return session
 
@@ -116,6 +125,14 @@ class StoredSession:
 
     def unsubscribe(self, uri: str) -> None:
         self._changed[f"u:{uri}"] = None
+
+    def set_name(self, name: str, record: bytes) -> None:
+        self.names[name] = record
+        self._changed[f"n:{name}"] = record
+
+    def discard_name(self, name: str) -> None:
+        self.names.pop(name, None)
+        self._changed[f"n:{name}"] = None
 
     def settle(self, done: Settled) -> None:
         """Have all changes written, or make sure that this is still the owner when there are none."""

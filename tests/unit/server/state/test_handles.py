@@ -75,15 +75,24 @@ def test_a_handle_belongs_to_its_principal_and_expires(redis: Any) -> None:
 
 def test_what_was_posted_comes_with_the_claim(redis: Any) -> None:
     async def test(cluster: Cluster) -> None:
-        one, other = (SessionStore(cluster, node, 0, 1, 600.0, lambda worker, boot: True) for node in ("one", "other"))
+        one, other = (
+            SessionStore(cluster, node, 0, 1, 600.0, lambda worker, boot: True, lambda: True)
+            for node in ("one", "other")
+        )
         session_id = one.new_id()
         created: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         one.create(session_id, Profile("2025-11-25"), created.set_result)
         session = await created
-        first = await other.post(session_id, b'{"method":"a"}')
-        second = await other.post(session_id, b'{"method":"b"}')
+        session.set_name("me", b"[null,null]")
+        settled: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        session.settle(settled.set_result)
+        assert await settled is None
+        first, owner = await other.post(session_id, "me", b'{"method":"a"}')
+        second, _ = await other.post(session_id, "me", b'{"method":"b"}')
         assert first < second
-        assert await other.post(one.new_id(), b"{}") is None
+        assert owner.decode() == session.owner
+        assert await other.post(session_id, "you", b"{}") is None
+        assert await other.post(one.new_id(), "me", b"{}") is None
         claimed: asyncio.Future[Claim] = asyncio.get_running_loop().create_future()
         other.claim(session_id, first, claimed.set_result)
         outcome = await claimed

@@ -42,6 +42,8 @@ class Resumable:
 
     def call(self, name: str, **arguments: Any) -> Any:
         answer = self.client.request("tools/call", {"name": name, "arguments": arguments}, 7)
+        while answer and answer.get("method") == "notifications/c100k/unavailable":
+            answer = self.client.receive()
         return answer["result"].get("structuredContent", answer["result"]) if "result" in answer else answer["error"]
 
     def increment(self, operation: int) -> Any:
@@ -178,6 +180,7 @@ def test_without_redis_calls_go_on_and_state_comes_back(nodes: Callable[..., Any
         redis.resume(index)
     server.wait_until(lambda: server.total("redis_up") == 1)
     server.wait_until(lambda: client.increment(2) == {"operation": 2, "n": 2})
+    server.wait_until(lambda: server.get("/readyz")[0] == 200)
     assert "result" in fresh.request("initialize", RESUMABLE)
 
 

@@ -1,0 +1,231 @@
+"""The registry of a cluster: names in Redis, each had by one session at most, whoever asks where."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from c100k_server.errors import RegistryError
+from c100k_server.jsonrpc import INVALID_REQUEST
+from c100k_server.redis import StateUnavailableError
+from c100k_server.registry.entry import (
+    ALIASES_MAX,
+    NAMES_MAX,
+    Entry,
+    Found,
+    Page,
+    Record,
+    encode_record,
+    name_taken,
+    no_such_name,
+)
+from c100k_server.registry.index import SWEEP_S, NameIndex
+from c100k_server.registry.local import broadcast_topic, message_line, too_many_names
+from c100k_server.registry.lookups import Lookups
+from c100k_server.registry.mail import Mail
+from c100k_server.registry.scripts import PREFIX, REGISTER, TAKEN, UNREGISTER
+from c100k_server.registry.sources import OWN, LookupTimes
+from c100k_server.resumption import as_request_error
+from c100k_server.statistics import (
+    REGISTRY_BROADCAST,
+    REGISTRY_CACHED,
+    REGISTRY_INVALIDATED,
+    REGISTRY_NAMES,
+    REGISTRY_REGISTERED,
+    REGISTRY_ROUTED,
+)
+
+if TYPE_CHECKING:
+    from c100k_server.request import Request
+    from c100k_server.service import Service
+    from c100k_server.session import Session
+    from c100k_server.state.store import SessionStore
+    from c100k_server.state.stored_session import StoredSession
+
+
+class SharedRegistry:
+    """A `Registry`, and the `NameKeeper` of its store. `beat` must be called a few times per second."""
+
+    def __init__(self, service: Service, store: SessionStore, node: str, lookups: Lookups, mail: Mail) -> None:
+        self._service = service
+        self._store = store
+        self._node = node
+        self._redis = store.redis
+        self._lookups = lookups
+        self._mail = mail
+        self._index = NameIndex(store.redis)
+        self._times = LookupTimes()
+        self._sweep_at = 0.0
+        store.names_of = self
+
+    async def register(self, request: Request, name: str, record: Record) -> str:
+        session = _stored(request)
+        if name not in session.names and len(session.names) >= NAMES_MAX:
+            raise too_many_names()
+        encoded = encode_record(record)
+        with _state_needed():
+            reply = await self._redis.script(
+                REGISTER, [PREFIX + name], (session.id, self._node, encoded, self._store.lease_ms), durable=True
+            )
+        if reply == TAKEN:
+            raise name_taken(name)
+        # Kept with the session before the answer.
+        session.set_name(name, encoded)
+        if self._store.held.get(session.id) is session:
+            self._store.names[name] = session
+        self._lookups.forget(name)
+        self._index.add(name)
+        self._service.figures[REGISTRY_REGISTERED] += 1
+        return self._node
+
+    async def unregister(self, request: Request, name: str) -> None:
+        session = _stored(request)
+        with _state_needed():
+            reply = await self._redis.script(UNREGISTER, [PREFIX + name], (session.id,), durable=True)
+        if reply == TAKEN:
+            raise name_taken(name)
+        self._drop(session, name)
+        self._index.remove(name)
+
+    def find(self, name: str) -> Found | Coroutine[Any, Any, Found | None] | None:
+        started_ns = time.monotonic_ns()
+        known = self._resolve_here(name)
+        if known is None:
+            return self._find(name, started_ns)
+        self._times.observe(known[0], started_ns)
+        return _found(name, known[1], known[2])
+
+    async def page(self, prefix: str, after: str | None, limit: int) -> Page:
+        with _state_needed():
+            return await self._index.page(prefix, after, limit)
+
+    async def route(self, name: str, message: bytes) -> None:
+        with _state_needed():
+            for _ in range(2):
+                _, last, entry = self._resolve_here(name) or await self._resolve(name)
+                if entry is None:
+                    break
+                posted = await self._store.post(entry.session_id, last, message_line(last, message))
+                if posted is not None:
+                    self._mail.hint(posted[1].decode(), entry.session_id)
+                    self._service.figures[REGISTRY_ROUTED] += 1
+                    return
+                # What this worker knew was wrong, or the session has ended and its lease has not.
+                self._lookups.forget(name)
+                self._lookups.forget(last)
+        raise no_such_name(name)
+
+    async def broadcast(self, message: bytes) -> None:
+        events = self._service.events
+        assert events is not None
+        with _state_needed():
+            await events.send(broadcast_topic(message))
+        self._service.figures[REGISTRY_BROADCAST] += 1
+
+    def leave(self, session: Session) -> None:
+        """Names of a session that is stored are there when it comes back."""
+
+    def publish(self, figures: memoryview) -> None:
+        figures[REGISTRY_NAMES] = len(self._store.names)
+        figures[REGISTRY_CACHED] = len(self._lookups.cache)
+        figures[REGISTRY_INVALIDATED] = self._lookups.invalidations
+        self._times.publish(figures)
+
+    # What the store asks for.
+
+    def renew(self, session: StoredSession) -> None:
+        for name, record in session.names.items():
+            renewed = self._redis.script(
+                REGISTER, [PREFIX + name], (session.id, self._node, record, self._store.lease_ms)
+            )
+            renewed.add_done_callback(partial(self._renewed, session, name))
+
+    def release(self, session: StoredSession) -> asyncio.Future[Any]:
+        removed = []
+        for name in session.names:
+            removed.append(self._redis.script(UNREGISTER, [PREFIX + name], (session.id,), durable=True))
+            self._lookups.forget(name)
+            self._index.remove(name)
+        return asyncio.gather(*removed)
+
+    # What goes on by itself.
+
+    def beat(self) -> None:
+        self._index.flush()
+        self._mail.beat()
+        self._lookups.beat()
+        if self._service.loop.time() >= self._sweep_at:
+            self._sweep_at = self._service.loop.time() + SWEEP_S
+            self._index.sweep()
+
+    async def close(self) -> None:
+        await self._index.close()
+
+    def _renewed(self, session: StoredSession, name: str, renewed: asyncio.Future[Any]) -> None:
+        # After a failure it is renewed in time: leases are three times as long.
+        if not renewed.cancelled() and renewed.exception() is None and renewed.result() == TAKEN:
+            self._drop(session, name)
+
+    def _drop(self, session: StoredSession, name: str) -> None:
+        session.discard_name(name)
+        if self._store.names.get(name) is session:
+            del self._store.names[name]
+        self._lookups.forget(name)
+
+    def _resolve_here(self, name: str) -> tuple[int, str, Entry | None] | None:
+        """The source, the name that aliases lead to, and whose it is, as far as this worker knows."""
+        worst = OWN
+        for _ in range(ALIASES_MAX + 1):
+            known = self._lookups.known(name)
+            if known is None:
+                return None
+            source, entry = known
+            worst = max(worst, source)
+            if entry is None or entry.record.target is None:
+                return worst, name, entry
+            name = entry.record.target
+        return worst, name, None
+
+    async def _resolve(self, name: str) -> tuple[int, str, Entry | None]:
+        """The same, where this worker does not know all of it."""
+        worst = OWN
+        for _ in range(ALIASES_MAX + 1):
+            source, entry = self._lookups.known(name) or await self._lookups.ask(name)
+            worst = max(worst, source)
+            if entry is None or entry.record.target is None:
+                return worst, name, entry
+            name = entry.record.target
+        return worst, name, None
+
+    async def _find(self, name: str, started_ns: int) -> Found | None:
+        with _state_needed():
+            source, last, entry = await self._resolve(name)
+        self._times.observe(source, started_ns)
+        return _found(name, last, entry)
+
+
+def _found(name: str, last: str, entry: Entry | None) -> Found | None:
+    if entry is None:
+        return None
+    return Found(name, entry.node, entry.record.value, last if last != name else None)
+
+
+def _stored(request: Request) -> StoredSession:
+    session = request.session.stored if request.session is not None else None
+    if session is None:
+        reason = "names belong to sessions that outlive their connection: offer c100k/resume when you initialize"
+        raise RegistryError(INVALID_REQUEST, reason)
+    return session
+
+
+@contextmanager
+def _state_needed() -> Iterator[None]:
+    try:
+        yield
+    except StateUnavailableError as error:
+        told = as_request_error(error)
+        raise RegistryError(told.code, told.message, told.data) from error

@@ -9,6 +9,7 @@ from c100k_server import App, Context, RequestError, ToolError, ToolResult
 
 app = App("tasks", page_size=2)
 brief = App("brief", task_ttl_s=0.5)
+begun: list[str] = []
 stopped: list[str] = []
 
 
@@ -16,11 +17,18 @@ stopped: list[str] = []
 @brief.tool(task="optional")
 async def sleep(seconds: float) -> str:
     """Takes its time, and notices when it is stopped."""
+    begun.append("sleep")
     try:
         await asyncio.sleep(seconds)
     finally:
         stopped.append("sleep")
     return "slept"
+
+
+@app.tool
+def starts() -> int:
+    """How many sleeps have begun in this worker."""
+    return len(begun)
 
 
 @app.tool

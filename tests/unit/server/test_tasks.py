@@ -273,14 +273,15 @@ def next_event(stream: Any) -> Any:
 
 def test_tasks_end_with_their_session(serve_tasks: Any) -> None:
     server, connect = serve_tasks("task_app:app", "--workers", "1")
-    session = connect_tcp(server)
+    session, looking = connect_tcp(server), connect_tcp(server)
     session.start("sleep", seconds=600)
+    until(server, lambda: text_of(looking.tool("starts")), lambda count: count == "1")
     session.client.socket.close()
     client = connect()
     client.initialize()
     client.call("tools/call", {"name": "sleep", "arguments": {"seconds": 600}, "task": {}})
+    until(server, lambda: text_of(looking.tool("starts")), lambda count: count == "2")
     assert client.ask("DELETE") == (204, None)
-    looking = connect_tcp(server)
     until(server, lambda: text_of(looking.tool("stops")), lambda count: count == "2")
 
 

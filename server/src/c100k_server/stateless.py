@@ -95,7 +95,11 @@ def is_stateless(call: Call) -> bool:
 
 def wanted_task(call: Call) -> str | None:
     """The id of the task that a request is about, if it is about one."""
-    if NAMED.get(call.method) != "taskId" and call.method != "subscriptions/listen":
+    if call.method == "subscriptions/listen":
+        text = bytes(call.params)
+        if b"taskIds" not in text and b"\\" not in text:
+            return None
+    elif NAMED.get(call.method) != "taskId":
         return None
     try:
         params = _decode_task_params(call.params)

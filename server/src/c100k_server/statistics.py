@@ -56,6 +56,8 @@ CLOSE_CAUSES = (
     "done", "slow_request", "peer_limit", "moved", "tls",
 )  # fmt: skip
 CLOSED = _counter_by(CLOSE_CAUSES)
+# All of them, one beside the other: they are added up for each connection that opens.
+_ENDED = slice(min(CLOSED.values()), max(CLOSED.values()) + 1)
 
 # Limits that a client meets without losing its connection; the others are causes of a close.
 LIMITS = _counter_by(
@@ -158,7 +160,7 @@ class StatisticsBoard:
 
 def held(row: memoryview) -> int:
     """Connections that a worker holds, by its row."""
-    return int(row[OPENED]) - sum(row[cell] for cell in CLOSED.values())
+    return int(row[OPENED]) - sum(row[_ENDED])
 
 
 def request_cell(method: str, outcome: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from c100k.raw_csv import complete_rows
 from c100k.run_directory import RunDirectory
 
 #: What the sampler calls the process that only looks after the server's workers.
@@ -87,8 +87,8 @@ def read_host(run: RunDirectory, name: str) -> HostSamples:
         kernel={int(row["t"]): row for row in _numbers(directory / "kernel.csv")},
         events=_events(directory / "server.jsonl"),
         facts=_json(directory / "facts.json") or {},
-        heard=[row for path in sorted(directory.glob("*-fan-out.csv")) for row in _rows(path)],
-        published=[row for path in sorted(directory.glob("*-publishes.csv")) for row in _rows(path)],
+        heard=[row for path in sorted(directory.glob("*-fan-out.csv")) for row in complete_rows(path)],
+        published=[row for path in sorted(directory.glob("*-publishes.csv")) for row in complete_rows(path)],
     )
 
 
@@ -100,27 +100,16 @@ def _json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    """The complete rows of a CSV file."""
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return
-    for row in csv.DictReader(text[: text.rfind("\n") + 1].splitlines()):
-        if None not in row and None not in row.values():
-            yield row
-
-
 def _numbers(path: Path) -> Iterator[dict[str, float]]:
     """Rows as numbers; a cell that holds none is left out."""
-    for row in _rows(path):
+    for row in complete_rows(path):
         yield {name: float(cell) for name, cell in row.items() if cell}
 
 
 def _client(directory: Path) -> dict[int, ClientSecond]:
     by_second: dict[int, list[dict[str, str]]] = defaultdict(list)
     for path in sorted(directory.glob("*-seconds.csv")):
-        for row in _rows(path):
+        for row in complete_rows(path):
             by_second[int(row["t"])].append(row)
     return {
         t: ClientSecond(
@@ -140,13 +129,13 @@ def _causes(directory: Path, host: str) -> list[Cause]:
     return sorted(
         Cause(int(row["t"]), host, row["phase"], row["kind"], row["target"], row["cause"], int(row["count"]))
         for path in directory.glob("*-causes.csv")
-        for row in _rows(path)
+        for row in complete_rows(path)
     )
 
 
 def _server(path: Path) -> dict[int, ServerSecond]:
     by_second: dict[int, list[dict[str, str]]] = defaultdict(list)
-    for row in _rows(path):
+    for row in complete_rows(path):
         by_second[int(row["t"])].append(row)
     return {
         t: ServerSecond(

@@ -1,0 +1,169 @@
+"""What a fault did to the sessions of its host: how soon they were missed, and how soon they went on elsewhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from c100k.raw_csv import complete_rows
+from c100k.run_directory import RunDirectory
+
+#: The clocks of two hosts may differ so much when they say what came first.
+CLOCKS_DIFFER_S = 0.5
+
+#: What a session may take to go on, from the fault.
+SOON_S = 5.0
+
+
+class Resumption(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that lost its connection. Times are Unix seconds; without `resumed_at` it was still away at the end.
+
+    `outcome` is `resumed`, `session_lost` for one that was unknown and had to begin anew, or `away`.
+    """
+
+    host: str
+    session: int
+    lost_at: float
+    cause: str
+    source: str
+    to: str
+    attempts: int
+    resumed_at: float | None
+    missed: int
+    outcome: str
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A fault as it was injected; it is over at `healed_at`."""
+
+    name: str
+    kind: str
+    host: str
+    injected_at: float
+    healed_at: float | None
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """Seconds over all sessions, each a value that occurred; nothing of none."""
+
+    p50: float | None
+    p999: float | None
+    max: float | None
+
+
+class Recovery(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault, and the sessions that its host lost by it. Times count from the injection.
+
+    `detected_s` is when the generators gave the connections up, `reconnected_s` when the sessions were resumed.
+    `sessions_lost` began anew, `sessions_away` never came back; `spread` is where the resumed ones went.
+    """
+
+    fault: str
+    kind: str
+    host: str
+    injected_at: float
+    healed_at: float | None
+    detected_s: Spread
+    reconnected_s: Spread
+    sessions_affected: int
+    sessions_resumed: int
+    sessions_lost: int
+    sessions_away: int
+    resumed_within_5s_share: float | None
+    causes: dict[str, int]
+    spread: dict[str, int]
+
+
+def recoveries(run: RunDirectory) -> list[Recovery]:
+    """What became of each fault of a run, in their order."""
+    resumptions = read_resumptions(run)
+    return [_recovery(fault, resumptions) for fault in read_faults(run.path / "faults.jsonl")]
+
+
+def read_resumptions(run: RunDirectory) -> list[Resumption]:
+    """What all generators wrote, by the time of the loss."""
+    found = [
+        Resumption(
+            host=path.parent.name,
+            session=int(row["session"]),
+            lost_at=float(row["lost_at"]),
+            cause=row["cause"],
+            source=row["from"],
+            to=row["to"],
+            attempts=int(row["attempts"]),
+            resumed_at=float(row["resumed_at"]) if row["resumed_at"] else None,
+            missed=int(row["missed"] or 0),
+            outcome=row["outcome"],
+        )
+        for path in sorted(run.hosts.glob("*/*-resumptions.csv"))
+        for row in complete_rows(path)
+    ]
+    return sorted(found, key=lambda each: each.lost_at)
+
+
+def read_faults(path: Path) -> list[Fault]:
+    """The faults in `faults.jsonl`, by the time of their injection; each line is one that was injected or healed."""
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    faults: list[Fault] = []
+    open_faults: dict[tuple[str, str], int] = {}
+    for note in sorted((json.loads(line) for line in lines if line.endswith("\n")), key=lambda note: note["at"]):
+        key = note["host"], note["name"]
+        if note["state"] == "injected":
+            open_faults[key] = len(faults)
+            faults.append(Fault(note["name"], note.get("kind", ""), note["host"], note["at"], None))
+        elif key in open_faults:
+            place = open_faults.pop(key)
+            faults[place] = msgspec.structs.replace(faults[place], healed_at=note["at"])
+    return faults
+
+
+def _recovery(fault: Fault, resumptions: Sequence[Resumption]) -> Recovery:
+    since = fault.injected_at - CLOCKS_DIFFER_S
+    until = math.inf if fault.healed_at is None else fault.healed_at
+    affected: dict[tuple[str, int], Resumption] = {}
+    for each in resumptions:
+        if each.source == fault.host and since <= each.lost_at < until:
+            affected.setdefault((each.host, each.session), each)
+    resumed = [each for each in affected.values() if each.outcome == "resumed"]
+    reconnected = [_since(fault, each.resumed_at) for each in resumed if each.resumed_at is not None]
+    soon = sum(seconds <= SOON_S for seconds in reconnected)
+    return Recovery(
+        fault=fault.name,
+        kind=fault.kind,
+        host=fault.host,
+        injected_at=fault.injected_at,
+        healed_at=fault.healed_at,
+        detected_s=_spread([_since(fault, each.lost_at) for each in affected.values()]),
+        reconnected_s=_spread(reconnected),
+        sessions_affected=len(affected),
+        sessions_resumed=len(resumed),
+        sessions_lost=sum(each.outcome == "session_lost" for each in affected.values()),
+        sessions_away=sum(each.outcome == "away" for each in affected.values()),
+        resumed_within_5s_share=soon / len(affected) if affected else None,
+        causes=dict(Counter(each.cause for each in affected.values())),
+        spread=dict(Counter(each.to for each in resumed)),
+    )
+
+
+def _since(fault: Fault, t: float) -> float:
+    return max(0.0, t - fault.injected_at)
+
+
+def _spread(seconds: Sequence[float]) -> Spread:
+    ordered = sorted(seconds)
+    if not ordered:
+        return Spread(None, None, None)
+    return Spread(_nearest(ordered, 0.5), _nearest(ordered, 0.999), ordered[-1])
+
+
+def _nearest(ordered: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -12,8 +12,10 @@ from c100k_loadgen.plan import Plan
 class Totals(msgspec.Struct):
     """Counts since the start; `connected` is how many are open now.
 
+    `away` is how many sessions wait to be resumed now, `resumed` how often one was.
+
     `sent` = `answered` + `timeouts` + `errors` + still outstanding, once errors that answer to no send (wrong_id,
-    not_connected) are taken out. `intended` = `sent` + those not connected.
+    not_connected, queue_full) are taken out. `intended` = `sent` + those not connected or without room in the queue.
     """
 
     connected: int = 0
@@ -25,6 +27,8 @@ class Totals(msgspec.Struct):
     answered: int = 0
     errors: int = 0
     timeouts: int = 0
+    away: int = 0
+    resumed: int = 0
 
 
 class Assignment(msgspec.Struct, frozen=True):

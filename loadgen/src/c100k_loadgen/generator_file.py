@@ -17,7 +17,7 @@ from c100k_loadgen.version import VERSION
 SCHEMA_VERSION = 1
 FILE_NAME = "generator.json"
 
-RunState = Literal["wait", "ramp", "settle", "hold", "stop", "done"]
+RunState = Literal["wait", "ramp", "settle", "hold", "stop", "verify", "done"]
 StopReason = Literal["completed", "signal", "controller_vanished", "deadline", "failed"]
 
 

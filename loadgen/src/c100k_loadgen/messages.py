@@ -25,6 +25,14 @@ SUBSCRIBE_ID = -1
 INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 RESOURCE_UPDATED = "notifications/resources/updated"
+#: A server that cannot use the state of its sessions now asks their clients to go elsewhere.
+UNAVAILABLE = "notifications/c100k/unavailable"
+
+#: Errors of servers whose sessions outlive connections: the session is not there (any more); the state cannot be used
+#: now; the session is elsewhere by now.
+SESSION_NOT_FOUND = -32004
+STATE_UNAVAILABLE = -32010
+SESSION_MOVED = -32011
 
 _METHOD_NOT_FOUND = -32601
 _CLIENT = {"name": "c100k-loadgen", "version": VERSION}
@@ -52,6 +60,75 @@ class Message(msgspec.Struct, gc=False):
     method: str | None = None
     result: CallResult | None = None
     error: Any = None
+
+
+class RetryAfter(msgspec.Struct):
+    retryAfterMs: float = 0.0
+
+
+class Failure(msgspec.Struct):
+    code: int
+    data: Any = None
+
+    @property
+    def retry_after_s(self) -> float:
+        """How long the server asks to wait before the next attempt."""
+        try:
+            return msgspec.convert(self.data, RetryAfter).retryAfterMs / 1000
+        except msgspec.ValidationError:
+            return 0.0
+
+
+class Position(msgspec.Struct, rename={"session_id": "c100k/sessionId", "event_id": "c100k/eventId"}):
+    """Who and how far a session is, as the server tells it in `_meta`."""
+
+    session_id: str | None = None
+    event_id: str | None = None
+
+
+class Positioned(msgspec.Struct, rename={"meta": "_meta"}):
+    meta: Position | None = None
+
+
+class Count(msgspec.Struct, gc=False):
+    """What `increment` and `read` answer: the last operation on the session's counter, and the counter."""
+
+    operation: int
+    n: int
+
+
+class CountResult(msgspec.Struct, gc=False):
+    content: list[Content]
+    isError: bool = False
+    structuredContent: Count | None = None
+
+
+class SessionMessage(msgspec.Struct, gc=False):
+    """A message from the server to a session that outlives its connection."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str | None = None
+    method: str | None = None
+    params: Positioned | None = None
+    result: CountResult | None = None
+    error: Failure | None = None
+
+
+class SessionResult(msgspec.Struct, rename={"meta": "_meta"}):
+    """The result of `initialize` or `c100k/resume`."""
+
+    protocolVersion: str
+    meta: Position | None = None
+    eventId: str | None = None
+    missed: int = 0
+
+
+class SessionAnswer(msgspec.Struct):
+    jsonrpc: Literal["2.0"]
+    id: int | str | None = None
+    method: str | None = None
+    result: SessionResult | None = None
+    error: Failure | None = None
 
 
 class InitializeResult(msgspec.Struct):
@@ -102,6 +179,8 @@ class Envelope(msgspec.Struct):
 
 
 decode_message = msgspec.json.Decoder(Message).decode
+decode_session_message = msgspec.json.Decoder(SessionMessage).decode
+decode_session_answer = msgspec.json.Decoder(SessionAnswer).decode
 decode_initialize = msgspec.json.Decoder(InitializeAnswer).decode
 decode_discover = msgspec.json.Decoder(DiscoverAnswer).decode
 decode_notification = msgspec.json.Decoder(Notification).decode
@@ -109,9 +188,29 @@ decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 @functools.cache
-def initialize_request(protocol: str) -> bytes:
-    params = {"protocolVersion": protocol, "capabilities": {}, "clientInfo": _CLIENT}
+def initialize_request(protocol: str, *, resumable: bool = False) -> bytes:
+    """A `resumable` session asks to outlive its connection."""
+    capabilities: dict[str, Any] = {"experimental": {"c100k/resume": {}}} if resumable else {}
+    params = {"protocolVersion": protocol, "capabilities": capabilities, "clientInfo": _CLIENT}
     return _request(FIRST_ID, "initialize", params)
+
+
+def resume_request(session_id: str, last_event_id: str) -> bytes:
+    return _request(FIRST_ID, "c100k/resume", {"sessionId": session_id, "lastEventId": last_event_id})
+
+
+def ping_request(request_id: int) -> bytes:
+    return _line({"jsonrpc": "2.0", "id": request_id, "method": "ping"})
+
+
+def increment_request(request_id: int, operation: int) -> bytes:
+    """Count one up, once for each `operation`."""
+    return _request(request_id, "tools/call", {"name": "increment", "arguments": {"operation": operation}})
+
+
+def read_request(request_id: int) -> bytes:
+    """Ask for the session's counter."""
+    return _request(request_id, "tools/call", {"name": "read", "arguments": {}})
 
 
 def accepts(answer: InitializeAnswer, protocol: str) -> bool:

@@ -19,6 +19,7 @@ from c100k_loadgen.assignment import Assignment
 from c100k_loadgen.causes import cause_of
 from c100k_loadgen.connection import Connection
 from c100k_loadgen.kinds import Connect
+from c100k_loadgen.plan import Target
 from c100k_loadgen.schedule import Schedule
 
 #: From linux/in.h; the socket module has the name only since Python 3.12.
@@ -40,10 +41,10 @@ class Destination(NamedTuple):
     source: str | None
 
 
-def destination(assignment: Assignment, number: int) -> Destination:
+def destination(assignment: Assignment, number: int, to: Target | None = None) -> Destination:
     """Where connection `number` of this host goes: targets in turn, and for each of them source addresses in turn.
 
-    The numbers from `plan.connections` on are those of the publishers.
+    The numbers from `plan.connections` on are those of the publishers. With `to` it goes there, whatever its number.
     """
     plan, sources = assignment.plan, assignment.plan.source_addresses
     turn = number // plan.connections_each
@@ -51,6 +52,7 @@ def destination(assignment: Assignment, number: int) -> Destination:
     if number >= plan.connections:
         name = plan.publish_to[number - plan.connections]
         target = next(each for each in plan.targets if each.name == name)
+    target = to or target
     source = sources[turn // len(plan.targets) % len(sources)] if sources else None
     family = socket.AF_INET6 if ":" in target.address else socket.AF_INET
     return Destination(target.name, family, (target.address, target.port), source)
@@ -122,13 +124,22 @@ class Opener:
         heapq.heappush(self._again, (at, number, 0))
         self._arm(time.monotonic())
 
+    @property
+    def room(self) -> int:
+        """How many more attempts may be under way."""
+        return IN_FLIGHT - len(self._opening)
+
+    def begin(self, connection: Connection, to: Destination) -> None:
+        """Open a connection now, beside the ramp. Whoever owns it calls `done` when that came to an end."""
+        self._begin(connection, to, time.monotonic())
+
     def opened(self, connection: Connection) -> None:
         """The connection is live."""
-        self._done(connection)
+        self.done(connection)
 
     def failed(self, connection: Connection) -> None:
         """The attempt came to nothing; it is made again later, until `end_retries`."""
-        self._done(connection)
+        self.done(connection)
         self.again(connection.number, connection.attempts + 1)
 
     def again(self, number: int, attempts: int) -> None:
@@ -156,10 +167,17 @@ class Opener:
             connection, (began, made) = next(iter(self._opening.items()))
             if now - began < self._timeout_s:
                 return
-            if self._connecting.pop(made.fileno(), None) is not None:
-                self._epoll.unregister(made.fileno())
-                made.close()
-            connection.fail("timeout")
+            self._give_up(connection, made, "timeout")
+
+    def give_up(self, connection: Connection, cause: str) -> None:
+        """Give up the attempt at a connection, if there is one under way."""
+        if connection in self._opening:
+            self._give_up(connection, self._opening[connection][1], cause)
+
+    def give_up_target(self, target: str, cause: str) -> None:
+        """Give up all attempts that are under way to a target."""
+        for connection in [each for each in self._opening if each.target == target]:
+            self.give_up(connection, cause)
 
     def stop(self) -> None:
         """Drop everything that is under way, without counting it."""
@@ -175,7 +193,8 @@ class Opener:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _done(self, connection: Connection) -> None:
+    def done(self, connection: Connection) -> None:
+        """An attempt is no longer under way."""
         if self._opening.pop(connection, None) is not None and len(self._opening) == IN_FLIGHT - 1:
             self._arm(time.monotonic())
 
@@ -218,8 +237,10 @@ class Opener:
     def _attempt(self, number: int, attempts: int, now: float) -> None:
         to = destination(self._assignment, number)
         connection = self._connect(number, to.name, attempts)
-        if connection is None:
-            return
+        if connection is not None:
+            self._begin(connection, to, now)
+
+    def _begin(self, connection: Connection, to: Destination, now: float) -> None:
         try:
             made = connecting_socket(to)
         except OSError as error:
@@ -228,6 +249,12 @@ class Opener:
         self._opening[connection] = now, made
         self._connecting[made.fileno()] = made, connection
         self._epoll.register(made.fileno(), select.EPOLLOUT)
+
+    def _give_up(self, connection: Connection, made: socket.socket, cause: str) -> None:
+        if self._connecting.pop(made.fileno(), None) is not None:
+            self._epoll.unregister(made.fileno())
+            made.close()
+        connection.fail(cause)
 
     def _connected(self) -> None:
         """Connects that came to an end, one way or the other."""

@@ -6,18 +6,22 @@ import csv
 import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from c100k_loadgen.assignment import Totals
 from c100k_loadgen.fan_out import Heard, Published
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.recorder import Interval
+from c100k_loadgen.resumable import Resumption
 from c100k_loadgen.tally import CauseKey
 
 _DELTAS = ("opened", "connect_errors", "closed", "intended", "sent", "answered", "errors", "timeouts")
-SECONDS_COLUMNS = ("t", "phase", "connected", *_DELTAS, "loop_lag_max_ms", "cpu_s", "rss_bytes")
+SECONDS_COLUMNS = ("t", "phase", "connected", *_DELTAS, "loop_lag_max_ms", "cpu_s", "rss_bytes", "away", "resumed")
 CAUSES_COLUMNS = ("t", "phase", "kind", "target", "cause", "count")
 FAN_OUT_COLUMNS = ("moment", "target", "listeners", "delivered", "duplicated", "last_ms")
+RESUMPTIONS_COLUMNS = ("session", "lost_at", "cause", "from", "to", "attempts", "resumed_at", "missed", "outcome")
+OPERATIONS_COLUMNS = ("t", "session", "operation", "attempt", "outcome")
+COUNTERS_COLUMNS = ("session", "acked", "last_operation", "counter")
 PUBLISHES_COLUMNS = ("moment", "target", "slip_ms", "answered_ms", "cause")
 
 
@@ -33,7 +37,8 @@ class WorkerFiles:
     """Appends to `<host>-w<k>-seconds.csv`, `-causes.csv` and `-<phase>.hlog` in `directory`.
 
     With a fan-out also to `-fan-out.csv` and `-publishes.csv`, whose moments are Unix seconds and whose times count
-    from them.
+    from them. With sessions that are resumed also to `-resumptions.csv`, and with increments to `-operations.csv` and
+    `-counters.csv`.
     """
 
     def __init__(self, directory: Path, host: str, index: int, epoch: float) -> None:
@@ -42,6 +47,7 @@ class WorkerFiles:
         self._seconds = self._open("-seconds.csv")
         self._causes = self._open("-causes.csv")
         self._logs: dict[Phase, IO[str]] = {}
+        self._others: dict[str, tuple[IO[str], Any]] = {}
         self._seconds_rows = csv.writer(self._seconds, lineterminator="\n")
         self._causes_rows = csv.writer(self._causes, lineterminator="\n")
         self._seconds_rows.writerow(SECONDS_COLUMNS)
@@ -55,7 +61,8 @@ class WorkerFiles:
         """The row of [t, t + 1): the growth from `before` to `now`."""
         deltas = (getattr(now, name) - getattr(before, name) for name in _DELTAS)
         cost = f"{own.loop_lag_max_s * 1000:.1f}", f"{own.cpu_s:.6f}", own.rss_bytes
-        self._seconds_rows.writerow((t, phase, now.connected, *deltas, *cost))
+        resumed = now.resumed - before.resumed
+        self._seconds_rows.writerow((t, phase, now.connected, *deltas, *cost, now.away, resumed))
 
     def causes(self, t: int, counts: Mapping[CauseKey, int]) -> None:
         self._causes_rows.writerows((t, *key, count) for key, count in sorted(counts.items()))
@@ -84,24 +91,44 @@ class WorkerFiles:
         row = (self._unix(moment), published.target, *times, published.cause)
         self._append("-publishes.csv", PUBLISHES_COLUMNS, row)
 
+    def resumption(self, resumption: Resumption) -> None:
+        """What became of a session that had lost its connection."""
+        lost_at, *rest = self._unix(resumption.lost_at), resumption.cause, resumption.source, resumption.to
+        resumed_at = "" if resumption.resumed_at is None else self._unix(resumption.resumed_at)
+        end = resumption.attempts, resumed_at, resumption.missed, resumption.outcome
+        self._append("-resumptions.csv", RESUMPTIONS_COLUMNS, (resumption.session, lost_at, *rest, *end))
+
+    def operation(self, t: float, session: int, operation: int, attempt: int, outcome: int | str) -> None:
+        """What became of one attempt at an operation: the counter that was acknowledged, `error` or `unknown`."""
+        self._append("-operations.csv", OPERATIONS_COLUMNS, (self._unix(t), session, operation, attempt, outcome))
+
+    def counter(self, session: int, acked: int, last_operation: int, counter: int | None) -> None:
+        """What a session had acknowledged at last and asked for at last, and its counter if that could be read."""
+        row = session, acked, last_operation, "" if counter is None else counter
+        self._append("-counters.csv", COUNTERS_COLUMNS, row)
+
     def _append(self, suffix: str, columns: Sequence[str], row: Sequence[object]) -> None:
         """A row of a file that few runs have."""
-        with self._open(suffix) as file:
+        if suffix not in self._others:
+            file = self._open(suffix)
             writer = csv.writer(file, lineterminator="\n")
-            if not file.tell():
-                writer.writerow(columns)
-            writer.writerow(row)
+            writer.writerow(columns)
+            self._others[suffix] = file, writer
+        self._others[suffix][1].writerow(row)
 
     def _unix(self, t: float) -> str:
         return f"{t + self._epoch:.3f}"
 
     def flush(self) -> None:
-        for file in (self._seconds, self._causes, *self._logs.values()):
+        for file in self._files():
             file.flush()
 
     def close(self) -> None:
-        for file in (self._seconds, self._causes, *self._logs.values()):
+        for file in self._files():
             file.close()
+
+    def _files(self) -> list[IO[str]]:
+        return [self._seconds, self._causes, *self._logs.values(), *(file for file, _ in self._others.values())]
 
 
 def _log_header(t: int) -> str:

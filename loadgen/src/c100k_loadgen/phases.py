@@ -1,4 +1,4 @@
-"""The phases of a run by the clock: wait, ramp, settle, hold, stop."""
+"""The phases of a run by the clock: wait, ramp, settle, hold, stop. Whatever is to be verified comes after the last."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Phase = Literal["wait", "ramp", "settle", "hold", "stop"]
+Phase = Literal["wait", "ramp", "settle", "hold", "stop", "verify"]
 
 
 class Timetable(msgspec.Struct, frozen=True):

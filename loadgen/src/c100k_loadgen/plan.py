@@ -50,6 +50,18 @@ class FanOut(msgspec.Struct, frozen=True, kw_only=True):
     uri: str = "c100k://harness/announcement"
 
 
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """How targets are watched: each worker pings each of them every `every_s`, over a connection of its own.
+
+    A target is dead when no ping was answered for `silence_s`, or `misses` of them in a row not within `deadline_s`.
+    """
+
+    every_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.25
+    deadline_s: Annotated[float, Meta(gt=0, le=60)] = 0.75
+    misses: Count = 3
+    silence_s: Annotated[float, Meta(gt=0, le=600)] = 1.0
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One host's part of a run. Durations are whole seconds, so that each second's row lies in one phase.
 
@@ -59,6 +71,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `rate_per_s` messages are sent over all of this host's connections from the settle phase on. `start_at` is in Unix
     seconds. `timeout_s` bounds a connect with its handshake, and each request. `controller_timeout_s` ends the run when
     the status was not asked for so long; 0 never does.
+
+    With `resume`, sessions outlive their connections: those of one target go on elsewhere within `resume_spread_s` of
+    its loss. `increments` is the share of messages that are numbered `increment`s of the session's counter, which each
+    session reads within `verify_s` after the hold.
     """
 
     schema_version: Literal[1]
@@ -80,6 +96,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     workers: Count | Literal["auto"] = "auto"
     controller_timeout_s: Annotated[float, Meta(ge=0)] = 0.0
     fan_out: FanOut | None = None
+    resume: bool = False
+    resume_spread_s: Annotated[float, Meta(gt=0, le=600)] = 1.0
+    probe: Probe = Probe()
+    increments: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    verify_s: Seconds = 30
 
     @property
     def stateless(self) -> bool:
@@ -193,6 +214,9 @@ class _Reader:
         if key == "fan_out":
             values[key] = self.fields(node, FanOut, "fan_out.")
             return
+        if key == "probe":
+            values[key] = self.fields(node, Probe, "probe.")
+            return
         try:
             value = self._constructor.construct_object(node, deep=True)
         except Exception:  # PyYAML lets through whatever its converters raise on an explicit tag
@@ -257,6 +281,10 @@ class _Reader:
             self._add(nodes["rate_per_s"], "rate_per_s must be 0: a connection that listens carries no calls.")
         if kind == "session_stream" and values["connections"] % 2:
             self._add(nodes["connections"], "connections must be even: each session has two, one for its stream.")
+        if values.get("resume") and (values.get("transport", "tcp"), kind) != ("tcp", "session"):
+            self._add(nodes["resume"], "resume needs transport: tcp and connection: session.")
+        if values.get("increments") and not values.get("resume"):
+            self._add(nodes["increments"], "increments needs resume: true, so that no outcome stays unknown.")
         fan_out = values.get("fan_out")
         if fan_out is None:
             return

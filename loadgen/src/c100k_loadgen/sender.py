@@ -28,15 +28,17 @@ _TICK_S = 0.001
 _GIVEN_UP_KEPT = 200_000
 
 #: connection, intended send, actual send (`time.monotonic` seconds), the text that should come back
-_Outstanding = tuple[Connection, float, float, str]
+Outstanding = tuple[Connection, float, float, str]
 
 
 class Recorders:
-    """What is measured of the messages of one phase, by their intended send."""
+    """What is measured of the messages of one phase, by their intended send. `recovery` is the part of `response` whose
+    sessions were away meanwhile."""
 
-    __slots__ = ("response", "service", "slip")
+    __slots__ = ("recovery", "response", "service", "slip")
 
     def __init__(self) -> None:
+        self.recovery = Recorder()
         self.response = Recorder()
         self.service = Recorder()
         self.slip = Recorder()
@@ -63,7 +65,7 @@ class Sender:
         at_boundary: Callable[[float], None],
     ) -> None:
         self.live: list[Connection] = []
-        self.outstanding: dict[int, _Outstanding] = {}  # by id, so oldest intended send first
+        self.outstanding: dict[int, Outstanding] = {}  # by id, so oldest intended send first
         self.boundary = math.inf
         self.settle = Recorders()
         self.hold = Recorders()
@@ -201,7 +203,7 @@ class Sender:
         if outstanding is None or outstanding[0] is not connection:
             self._unexpected(connection, envelope.id)
             return
-        del self.outstanding[envelope.id]  # type: ignore[arg-type]
+        self._take(envelope.id)  # type: ignore[arg-type]
         self._tally.message_error(self._phase_of(outstanding[1]), connection.target, "wrong_payload")
 
     def _asked(self, connection: Connection, request_id: int | str | None, method: str) -> None:
@@ -235,21 +237,29 @@ class Sender:
                 break
             expired.append(request_id)
         for request_id in expired:
-            connection, intended, *_ = self.outstanding.pop(request_id)
+            connection, intended, *_ = self._take(request_id)
             self._give_up(connection, intended, now)
             self._given_up[request_id] = connection
             if len(self._given_up) > _GIVEN_UP_KEPT:
                 oldest, _ = self._given_up.popitem(last=False)
                 self._forgotten_below = oldest + 1
 
+    def _take(self, request_id: int) -> Outstanding:
+        """An outstanding request, which is not outstanding any more."""
+        return self.outstanding.pop(request_id)
+
     def _give_up(self, connection: Connection, intended: float, now: float) -> None:
         phase = self._phase_of(intended)
         self._tally.message_error(phase, connection.target, "timeout")
         (self.hold if phase == "hold" else self.settle).response.record(int((now - intended) * 1e6))
 
+    def drop_all(self) -> None:
+        """Every connection has ended, for good."""
+        self.drop_lost()
+
     def drop_lost(self) -> None:
         """Count the requests whose connection ended before it answered."""
         lost = [request_id for request_id, entry in self.outstanding.items() if entry[0].state is State.ENDED]
         for request_id in lost:
-            connection, intended, *_ = self.outstanding.pop(request_id)
+            connection, intended, *_ = self._take(request_id)
             self._tally.message_error(self._phase_of(intended), connection.target, "connection_lost")

@@ -49,6 +49,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     answered: int
     errors: int
     timeouts: int
+    away: int
+    resumed: int
     last_second: LastSecond | None
     workers: list[WorkerStatus]
 

@@ -19,6 +19,7 @@ from c100k_loadgen import generator_file, status
 from c100k_loadgen.assignment import Assignment, Report, Totals, assignments
 from c100k_loadgen.errors import OutputExistsError
 from c100k_loadgen.generator_file import GeneratorRecord, RunState, StopReason, WorkerRecord
+from c100k_loadgen.phases import Phase
 from c100k_loadgen.plan import Plan
 
 #: How long after the last time-out of a request the workers may take to close and write what is left, and how long
@@ -38,6 +39,7 @@ class _Worker:
         self.assignment = assignment
         self.record = WorkerRecord(assignment.index, assignment.connections)
         self.totals = Totals()
+        self.phase: Phase = "wait"  # that of its last report
         self.process: asyncio.subprocess.Process | None = None
 
     @property
@@ -135,7 +137,7 @@ class Supervisor:
         self._ended(worker, code)
 
     def _take(self, worker: _Worker, report: Report) -> None:
-        worker.totals = report.totals
+        worker.totals, worker.phase = report.totals, report.phase
         self._reports[report.t][worker.record.index] = report
         for t in sorted(self._reports)[:-3]:
             del self._reports[t]
@@ -144,7 +146,7 @@ class Supervisor:
         now = time.time()
         phase = self._times.phase_at(now)
         worker.record.exit_code = code
-        worker.totals.connected = 0
+        worker.totals.connected = worker.totals.away = 0
         if code != 0 or (self._stop_reason is None and phase != "stop"):
             worker.record.died_at, worker.record.phase = now, phase
             _event("worker_died", worker=worker.record.index, pid=worker.record.pid, exit_code=code, phase=phase)
@@ -160,7 +162,8 @@ class Supervisor:
         vanished_s = self._plan.controller_timeout_s
         if vanished_s and time.monotonic() - self._asked_at > vanished_s:
             self._stop("controller_vanished")
-        if now > self._times.stop_at + self._plan.timeout_s + _GRACE_S:
+        verify_s = self._plan.verify_s if self._plan.increments else 0
+        if now > self._times.stop_at + self._plan.timeout_s + verify_s + _GRACE_S:
             self._stop("deadline")
         if self._kill_at is not None and time.monotonic() > self._kill_at:
             for worker in self._workers:
@@ -192,7 +195,10 @@ class Supervisor:
     def _state(self, now: float) -> RunState:
         if self._record.ended_at is not None:
             return "done"
-        return "stop" if self._stop_reason is not None else self._times.phase_at(now)
+        if self._stop_reason is not None:
+            return "stop"
+        verifying = any(worker.alive and worker.phase == "verify" for worker in self._workers)
+        return "verify" if verifying else self._times.phase_at(now)
 
     def _asked(self) -> status.Status:
         """The status, for one who asks for it, which is also how this process knows that the controller is there."""

@@ -35,6 +35,8 @@ from c100k_loadgen.plan import Plan
 from c100k_loadgen.recorder import Interval
 from c100k_loadgen.schedule import Schedule
 from c100k_loadgen.sender import Recorders, Sender
+from c100k_loadgen.session_sender import SessionSender
+from c100k_loadgen.sessions import Sessions
 from c100k_loadgen.tally import Tally
 
 #: From linux/prctl.h.
@@ -67,6 +69,7 @@ class Worker:
         self.failed = False
         self._epoch = time.time() - time.monotonic()
         self._times = plan.timetable
+        self._increments = plan.increments > 0
         self._tally = Tally()
         self._before = Totals()
         self._files = WorkerFiles(Path(assignment.output), plan.host, assignment.index, self._epoch)
@@ -78,6 +81,7 @@ class Worker:
         self._end = asyncio.Event()
         self._drained = asyncio.Event()
         self._told_to_stop = False
+        self._verifying = False
         self._streamed = kinds.StreamedSessions(plan, self) if plan.connection == "session_stream" else None
         self._connectors: dict[int, kinds.Connect] = {}  # of the publishers, by the number of their connection
         self._connect: kinds.Connect
@@ -88,21 +92,30 @@ class Worker:
         else:
             self._connect = kinds.callers(plan, self, "echo")
         self._opener = Opener(loop, self._make, assignment, self._times.ramp_at - self._epoch)
-        self._sender = Sender(
-            loop,
-            self._tally,
-            Schedule(
-                start=self._times.settle_at - self._epoch,
-                end=self._times.stop_at - self._epoch,
-                per_s=plan.rate_per_s / assignment.workers,
-                offset=assignment.index / assignment.workers,
-            ),
-            hold_at=self._times.hold_at - self._epoch,
-            echo=EchoCall(plan.payload_bytes, stateless=plan.stateless),
-            timeout_s=plan.timeout_s,
-            framed=plan.transport == "http",
-            at_boundary=self._end_seconds,
-        )
+        self._sessions: Sessions | None = None
+        self._sender: Sender
+        if plan.resume:
+            sender = SessionSender(
+                *self._sending(assignment),
+                increments=plan.increments,
+                on_operation=self._files.operation,
+                at_boundary=self._end_seconds,
+            )
+            self._sessions = Sessions(
+                loop,
+                self._tally,
+                self._opener,
+                sender,
+                assignment,
+                self._times.ramp_at - self._epoch,
+                self._files.resumption,
+                bounds=(self.write_bound_bytes, self.message_bound_bytes),
+            )
+            self._connect = self._sessions.connect
+            self._sender = sender
+        else:
+            framed = plan.transport == "http"
+            self._sender = Sender(*self._sending(assignment), framed=framed, at_boundary=self._end_seconds)
         self._sender.boundary = self._second + 1 - self._epoch
         moments = [t - self._epoch for t in plan.publish_moments]
         self._audience = Audience(self._tally, moments, self._files.heard)
@@ -115,6 +128,20 @@ class Worker:
         self.refused = self._sender.refused
         self.heard = self._audience.heard
         self._arm_pulse()
+
+    def _sending(
+        self, assignment: Assignment
+    ) -> tuple[asyncio.AbstractEventLoop, Tally, Schedule, float, EchoCall, float]:
+        """What every sender of this assignment is made with."""
+        plan = assignment.plan
+        schedule = Schedule(
+            start=self._times.settle_at - self._epoch,
+            end=self._times.stop_at - self._epoch,
+            per_s=plan.rate_per_s / assignment.workers,
+            offset=assignment.index / assignment.workers,
+        )
+        echo = EchoCall(plan.payload_bytes, stateless=plan.stateless)
+        return self._loop, self._tally, schedule, self._times.hold_at - self._epoch, echo, plan.timeout_s
 
     def _now(self) -> float:
         return time.monotonic() + self._epoch
@@ -202,6 +229,8 @@ class Worker:
         gc.collect(0)
 
     def _phase_at(self, t: float) -> Phase:
+        if self._verifying:
+            return "verify"
         return "stop" if self._told_to_stop else self._times.phase_at(t)
 
     def _enter(self, phase: Phase) -> None:
@@ -223,6 +252,7 @@ class Worker:
     def _write_second(self, t: int, *, whole: bool) -> None:
         phase = self._phase_at(t)
         totals = self._tally.totals
+        totals.away = self._sessions.away if self._sessions is not None else 0
         totals.intended = self._sender.intended_before(t + 1 - self._epoch)
         now = msgspec.structs.replace(totals)
         own = OwnCost(self._lag_max_s, time.process_time(), self._rss_bytes())
@@ -243,6 +273,8 @@ class Worker:
 
     def _intervals(self, phase: Phase, recorders: Recorders, t: int, *, always: bool) -> Interval:
         """Log what the second from `t` measured of messages intended in `phase`; returns their response times."""
+        if (recovery := recorders.recovery.take()).samples:
+            self._files.interval(phase, "recovery", t, recovery)
         response, service, slip = recorders.response.take(), recorders.service.take(), recorders.slip.take()
         for tag, interval in (("response", response), ("service", service), ("slip", slip)):
             if always or interval.samples:
@@ -256,6 +288,8 @@ class Worker:
 
     def told_to_stop(self) -> None:
         self._told_to_stop = True
+        if self._sessions is not None:
+            self._sessions.verify_no_more()
         self._enter("stop")
 
     def broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -269,20 +303,32 @@ class Worker:
     async def run(self) -> int:
         """Until the run is over; returns the exit code."""
         await self._end.wait()
-        self._opener.stop()
+        if self._sessions is None:
+            self._opener.stop()
         self._sender.stop(min(time.monotonic(), self._times.stop_at - self._epoch))
         await self._drained.wait()
         self._audience.finish()
         for publisher in self._publishers:
             publisher.finish("timeout")
+        if self._sessions is not None:
+            await self._end_sessions(self._sessions)
         await self._close_connections()
         now = time.monotonic()
         self._end_seconds(now)
-        self._sender.drop_lost()
+        self._sender.drop_all()
         self._write_second(math.floor(now + self._epoch), whole=False)
         self._files.close()
         os.close(self._statm)
         return 1 if self.failed else 0
+
+    async def _end_sessions(self, sessions: Sessions) -> None:
+        """Sessions come back until their counters are read."""
+        if self._increments and not self._told_to_stop:
+            self._verifying = True
+            self._enter("verify")
+            await sessions.verify(self._files.counter)
+        self._opener.stop()
+        sessions.stop()
 
     async def _close_connections(self) -> None:
         for publisher in self._publishers:

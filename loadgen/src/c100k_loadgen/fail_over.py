@@ -1,0 +1,96 @@
+"""Going on elsewhere: sessions that lost their connection get another one, to a target that lives.
+
+However many sessions lose theirs at once, their attempts are paced, and spread over the targets at random.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from c100k_loadgen.plan import Target
+from c100k_loadgen.resumable import ResumableSession
+
+_TICK_S = 0.005
+#: What a late process may make up for at once.
+_BURST_S = 0.1
+_BACKOFF_FIRST_S = 0.1
+_BACKOFF_MOST_S = 2.0
+
+
+class FailOver:
+    """Has `begin` make attempts for the sessions that are `away`, at most `pace_per_s`, and as `room` allows.
+
+    `up` says which targets live. A target that a session has lost is not its next one, unless there is no other.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        targets: Sequence[Target],
+        up: Callable[[str], bool],
+        begin: Callable[[ResumableSession, Target], None],
+        room: Callable[[], int],
+        pace_per_s: float,
+    ) -> None:
+        self.away: set[ResumableSession] = set()
+        self._loop = loop
+        self._targets = targets
+        self._up = up
+        self._begin = begin
+        self._room = room
+        self._pace_per_s = pace_per_s
+        self._burst = max(1.0, _BURST_S * pace_per_s)
+        self._allowance = self._burst
+        self._counted_at = time.monotonic()
+        self._waiting: list[tuple[float, int, ResumableSession]] = []  # heap of (not before, number, session)
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
+
+    def lost(self, session: ResumableSession) -> None:
+        """A session has lost its connection."""
+        self.away.add(session)
+        self._wait(session, 0.0)
+
+    def failed(self, session: ResumableSession, retry_after_s: float) -> None:
+        """An attempt came to nothing. The next one comes later, the more of them there were."""
+        backoff_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2 ** min(session.attempts, 10))
+        self._wait(session, max(backoff_s, retry_after_s) * random.uniform(1, 1.5))
+
+    def resumed(self, session: ResumableSession) -> None:
+        self.away.discard(session)
+
+    def stop(self) -> None:
+        """No attempt is made any more."""
+        self._stopped = True
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wait(self, session: ResumableSession, wait_s: float) -> None:
+        if not self._stopped:
+            heapq.heappush(self._waiting, (time.monotonic() + wait_s, session.number, session))
+            if self._timer is None:
+                self._timer = self._loop.call_later(max(_TICK_S, wait_s), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        earned = (now - self._counted_at) * self._pace_per_s
+        self._allowance, self._counted_at = min(self._burst, self._allowance + earned), now
+        while self._waiting and self._waiting[0][0] <= now and self._allowance >= 1 and self._room() > 0:
+            self._allowance -= 1
+            session = heapq.heappop(self._waiting)[-1]
+            session.attempts += 1
+            self._begin(session, self._next_target(session))
+        if self._waiting:
+            self._timer = self._loop.call_later(_TICK_S, self._wake)
+
+    def _next_target(self, session: ResumableSession) -> Target:
+        assert session.connection is not None
+        alive = [target for target in self._targets if self._up(target.name)]
+        others = [target for target in alive if target.name != session.connection.target]
+        return random.choice(others or alive or self._targets)

@@ -1,0 +1,164 @@
+"""All sessions of one worker that outlive their connections, and the probes that say when they must."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from c100k_loadgen.assignment import Assignment
+from c100k_loadgen.connection import Connection, State
+from c100k_loadgen.fail_over import FailOver
+from c100k_loadgen.opener import Opener, destination
+from c100k_loadgen.phases import Phase
+from c100k_loadgen.plan import Target
+from c100k_loadgen.probes import Probe
+from c100k_loadgen.resumable import ResumableConnection, ResumableSession, Resumption, resumable
+from c100k_loadgen.session_sender import SessionSender
+from c100k_loadgen.tally import Tally
+from c100k_loadgen.verification import OnCounter, Verification
+
+
+class Sessions:
+    """Owns the connections of its sessions. `on_resumption` gets what became of each that lost one.
+
+    Probes begin with the ramp at `start` (`time.monotonic` seconds). Their connections come on top of those of the
+    sessions.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tally: Tally,
+        opener: Opener,
+        sender: SessionSender,
+        assignment: Assignment,
+        start: float,
+        on_resumption: Callable[[Resumption], None],
+        *,
+        bounds: tuple[int, int],
+    ) -> None:
+        plan = assignment.plan
+        self.write_bound_bytes, self.message_bound_bytes = bounds
+        self.message_received: Callable[[Connection, bytes, float], None] = sender.received
+        self._loop = loop
+        self._tally = tally
+        self._opener = opener
+        self._sender = sender
+        self._assignment = assignment
+        self._on_resumption = on_resumption
+        self._sessions: dict[int, ResumableSession] = {}
+        self._verification: Verification | None = None
+        # All sessions of one target are to be on their way within the spread.
+        pace_per_s = assignment.connections / len(plan.targets) / plan.resume_spread_s
+        self._fail_over = FailOver(loop, plan.targets, self._is_up, self._resume, lambda: opener.room, pace_per_s)
+        # The probes of the workers are spread over the time between two pings.
+        first_look = start + plan.probe.every_s * assignment.index / assignment.workers
+        self._probes = {
+            target.name: Probe(
+                loop,
+                tally,
+                opener,
+                destination(assignment, assignment.first_connection, target),
+                plan.connections + position,
+                plan.protocol,
+                plan.probe,
+                self._target_dead,
+                first_look,
+                bounds=bounds,
+            )
+            for position, target in enumerate(plan.targets)
+        }
+
+    @property
+    def away(self) -> int:
+        """How many sessions have no connection now, of those that had one."""
+        return len(self._fail_over.away)
+
+    def connect(self, number: int, target: str, attempts: int) -> Connection:
+        """A connection for the session `number`."""
+        session = self._sessions.setdefault(number, ResumableSession(number))
+        return ResumableConnection(self, session, target, attempts, self._assignment.plan.protocol)
+
+    async def verify(self, on_counter: OnCounter) -> None:
+        """Have each session read its counter, those that are away when they are back."""
+        opened = [session for session in self._sessions.values() if session.connection is not None]
+        self._verification = Verification(self._loop, opened, self._sender.next_id, on_counter)
+        self.message_received = self._verification.received
+        await self._verification.run(self._assignment.plan.verify_s)
+
+    def verify_no_more(self) -> None:
+        """Leave the counters that are not read yet."""
+        if self._verification is not None:
+            self._verification.end()
+
+    def stop(self) -> None:
+        """Bring no session back any more."""
+        self._fail_over.stop()
+        for probe in self._probes.values():
+            probe.stop()
+        for session in self._fail_over.away:
+            assert session.connection is not None
+            self._on_resumption(session.resumption(session.connection.target, "", None))
+        self._sender.drop_away()
+
+    def _is_up(self, target: str) -> bool:
+        return self._probes[target].up
+
+    def _resume(self, session: ResumableSession, target: Target) -> None:
+        connection = self.connect(session.number, target.name, session.attempts)
+        self._opener.begin(connection, destination(self._assignment, session.number, target))
+
+    def _target_dead(self, target: str) -> None:
+        for connection in list(self._sender.live):
+            if connection.target == target and connection.state is State.LIVE:
+                resumable(connection).break_off("target_dead")
+        self._opener.give_up_target(target, "target_dead")
+
+    # What connections ask and tell their owner.
+
+    @property
+    def phase(self) -> Phase:
+        return self._tally.opening_phase
+
+    def opened(self, connection: Connection) -> None:
+        session = resumable(connection).session
+        self._opener.opened(connection)
+        self._tally.opened()
+        if session.connection is None:
+            self._sender.add(connection)
+            return
+        self._fail_over.resumed(session)
+        self._tally.totals.resumed += session.known
+        lost = session.connection.target
+        self._on_resumption(session.resumption(lost, connection.target, time.monotonic()))
+        self._sender.resumed(connection)
+        if self._verification is not None:
+            self._verification.resumed(session)
+
+    def opening_failed(self, connection: Connection, cause: str) -> None:
+        self._tally.connect_error(connection.phase, connection.target, cause)
+        session = resumable(connection).session
+        if session.connection is None:
+            self._opener.failed(connection)
+            return
+        self._opener.done(connection)
+        self._fail_over.failed(session, resumable(connection).retry_after_s)
+
+    def ended(self, connection: Connection, cause: str) -> None:
+        self._tally.closed(connection.target, cause)
+        if cause == "stop":
+            self._sender.remove(connection)
+            return
+        session = resumable(connection).session
+        session.lose(cause, time.monotonic())
+        self._sender.lost(connection)
+        self._fail_over.lost(session)
+        if self._verification is not None:
+            self._verification.lost(session)
+
+    def refused(self, connection: Connection, request_id: int, cause: str) -> None:
+        """There are no answers of HTTP here."""
+
+    def heard(self, connection: Connection, now: float) -> None:
+        """They do not listen."""

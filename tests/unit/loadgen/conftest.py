@@ -50,11 +50,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class MisbehavingServer:
-    """A server process, over Streamable HTTP for `http BEHAVIOUR`; `stop` returns what it saw."""
+    """A server process, over Streamable HTTP for `http BEHAVIOUR`, and for `resumable BEHAVIOUR` with sessions that
+    outlive their connections; `stop` returns what it saw."""
 
     def __init__(self, behaviour: str) -> None:
-        transport, _, name = behaviour.rpartition(" ")
-        script = _HERE / ("misbehaving_http_server.py" if transport else "misbehaving_server.py")
+        kind, _, name = behaviour.rpartition(" ")
+        scripts = {"http": "misbehaving_http_server.py", "resumable": "misbehaving_session_server.py"}
+        script = _HERE / scripts.get(kind, "misbehaving_server.py")
         self._process = subprocess.Popen([sys.executable, str(script), name], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())

@@ -57,7 +57,7 @@ class FailOver:
 
     def failed(self, session: ResumableSession, retry_after_s: float) -> None:
         """An attempt came to nothing. The next one comes later, the more of them there were."""
-        backoff_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2 ** min(session.attempts, 10))
+        backoff_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2 ** min(session.attempts - 1, 10))
         self._wait(session, max(backoff_s, retry_after_s) * random.uniform(1, 1.5))
 
     def resumed(self, session: ResumableSession) -> None:
@@ -71,10 +71,19 @@ class FailOver:
             self._timer.cancel()
 
     def _wait(self, session: ResumableSession, wait_s: float) -> None:
-        if not self._stopped:
-            heapq.heappush(self._waiting, (time.monotonic() + wait_s, session.number, session))
-            if self._timer is None:
-                self._timer = self._loop.call_later(max(_TICK_S, wait_s), self._wake)
+        if self._stopped:
+            return
+        now = time.monotonic()
+        entry = now + wait_s, session.number, session
+        heapq.heappush(self._waiting, entry)
+        if self._waiting[0] is entry:
+            self._arm(now)
+
+    def _arm(self, now: float) -> None:
+        """Wake up for the next attempt."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(max(_TICK_S, self._waiting[0][0] - now), self._wake)
 
     def _wake(self) -> None:
         self._timer = None
@@ -87,7 +96,7 @@ class FailOver:
             session.attempts += 1
             self._begin(session, self._next_target(session))
         if self._waiting:
-            self._timer = self._loop.call_later(_TICK_S, self._wake)
+            self._arm(now)
 
     def _next_target(self, session: ResumableSession) -> Target:
         assert session.connection is not None

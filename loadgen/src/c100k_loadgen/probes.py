@@ -62,16 +62,10 @@ class Probe:
         self._answered = False  # since it was dead, or ever
         self._looks = 0  # since the last answer, or since another attempt to connect
         self._misses = 0  # answers in a row that were late
-        self._stopped = False
         self._timer = loop.call_later(max(0.0, start - loop.time()), self._look)
-
-    @property
-    def target(self) -> str:
-        return self._to.name
 
     def stop(self) -> None:
         """Look no more."""
-        self._stopped = True
         self._timer.cancel()
         for connection in (self.connection, self._opening):
             if connection is not None:
@@ -80,12 +74,8 @@ class Probe:
     def _look(self) -> None:
         self._timer = self._loop.call_later(self._settings.every_s, self._look)
         self._looks += 1
-        dead = self._looks >= self._silent_looks or self._misses >= self._settings.misses
-        if dead and self._answered:
+        if self._looks >= self._silent_looks or self._misses >= self._settings.misses:
             self._dead()
-        if dead and self._opening is not None:
-            self._opener.give_up(self._opening, "timeout")
-            self._looks = 0
         if self.connection is not None:
             self._pings += 1
             self._sent_at[self._pings] = self._loop.time()
@@ -95,11 +85,15 @@ class Probe:
             self._opener.begin(self._opening, self._to)
 
     def _dead(self) -> None:
-        self.up = self._answered = False
+        """Try another connection, and have those of others given up, unless that was done before."""
+        answered, self.up, self._answered = self._answered, False, False
         self._looks = self._misses = 0
         if self.connection is not None:
             self.connection.fail("target_dead")
-        self._on_dead(self._to.name)
+        elif self._opening is not None:
+            self._opener.give_up(self._opening, "timeout")
+        if answered:
+            self._on_dead(self._to.name)
 
     def _received(self, connection: Connection, line: bytes, now: float) -> None:
         try:

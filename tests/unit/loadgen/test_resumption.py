@@ -188,7 +188,7 @@ def check_whole(run: Run) -> operations.Operations:
     return found_operations(run)
 
 
-def check_nothing_lost(run: Run, cause: str) -> operations.Operations:
+def check_nothing_lost(run: Run, cause: str, probes_lost: int = 0) -> operations.Operations:
     """Sessions lost their connection for one cause only, all of them came back, and every message was answered."""
     found = check_whole(run)
     rows = run.rows("resumptions")
@@ -196,7 +196,7 @@ def check_nothing_lost(run: Run, cause: str) -> operations.Operations:
         (cause, "resumed", "node2", "node2")
     }
     assert run.total("resumed") == len(rows) > 5
-    assert run.causes("close")[cause] == len(rows)
+    assert run.causes("close")[cause] == len(rows) + probes_lost
     assert wrong_answers(run) == {}
     assert (found.lost, found.duplicated, found.reordered, found.unread) == (0, 0, 0, 0), found.violations
     assert found.acknowledged == found.operations
@@ -242,6 +242,14 @@ def test_a_server_that_cannot_use_its_state_is_asked_again(run: Run) -> None:
     assert refused.keys() == {"state_unavailable"}
     assert refused["state_unavailable"] > 2
     assert max(int(row["attempts"]) for row in run.rows("resumptions")) > 1
+
+
+@pytest.mark.scenario(
+    "resumable answers_pings_late", **RESUME, probe={"every_s": 0.2, "deadline_s": 0.2, "misses": 3, "silence_s": 60}
+)
+def test_a_target_that_answers_too_late_is_given_up(run: Run) -> None:
+    deaths = len({row["lost_at"] for row in run.rows("resumptions") if row["session"] == "0"})
+    check_nothing_lost(run, "target_dead", probes_lost=deaths)
 
 
 @pytest.mark.scenario("resumable forgets", **RESUME)

@@ -205,7 +205,11 @@ def ping_request(request_id: int) -> bytes:
 
 def increment_request(request_id: int, operation: int) -> bytes:
     """Count one up, once for each `operation`."""
-    return _request(request_id, "tools/call", {"name": "increment", "arguments": {"operation": operation}})
+    # Written by hand, as an echo is.
+    return (
+        f'{{"jsonrpc":"2.0","id":{request_id},"method":"tools/call",'
+        f'"params":{{"name":"increment","arguments":{{"operation":{operation}}}}}}}\n'
+    ).encode("ascii")
 
 
 def read_request(request_id: int) -> bytes:

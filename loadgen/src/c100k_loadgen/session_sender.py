@@ -93,11 +93,11 @@ class SessionSender(Sender):
         if len(session.unanswered) >= UNANSWERED_MAX:
             self._tally.message_error(self._phase_of(intended), connection.target, "queue_full")
             return
-        text = ""
+        line, text = b"", ""
         if not session.increment_id and request_id * _GOLDEN_RATIO % 1 < self._increments:
             session.begin_increment(request_id)
         else:
-            text = self._echo.message(request_id)[1]
+            line, text = self._echo.message(request_id)
         now = time.monotonic()
         self.outstanding[request_id] = connection, intended, now, text
         session.unanswered.append(request_id)
@@ -105,7 +105,7 @@ class SessionSender(Sender):
         (self.hold if intended >= self._hold_at else self.settle).slip.record(slip_us if slip_us > 0 else 0)
         self._totals.sent += 1
         if connection.state is State.LIVE:
-            connection.write(self._line(session, request_id))
+            connection.write(line or self._line(session, request_id))
         else:
             self._held_up.add(request_id)
 

@@ -21,7 +21,7 @@ LOST_S = 30.0
 #: After the end of its plan it need not answer any more; a generator ends as soon as its last request is settled.
 GONE_S = 3.0
 
-_PHASES = ("wait", "ramp", "settle", "hold", "stop", "done")
+_PHASES = ("wait", "ramp", "settle", "hold", "stop", "verify", "done")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Progress:
     errors: int
     connect_errors: int
     closed: int
+    away: int
     seconds_left: float
     silent: tuple[str, ...]
 
@@ -57,10 +58,11 @@ class Progress:
             if self.closed or self.connect_errors
             else ""
         )
+        away = f", {self.away:,} sessions away" if self.away else ""
         silent = f"; no answer from {', '.join(self.silent)}" if self.silent else ""
         return (
             f"{self.state:<6} {self.connected:>7,} / {self.target:,} connected  {self.rate_per_s:>6,} msg/s  {p95}  "
-            f"{self.errors:,} errors{trouble}  {minutes}:{seconds:02} left{silent}"
+            f"{self.errors:,} errors{trouble}{away}  {minutes}:{seconds:02} left{silent}"
         )
 
 
@@ -122,6 +124,7 @@ def _merge(statuses: Sequence[Mapping[str, Any]], silent: tuple[str, ...]) -> Pr
         errors=sum(status["errors"] + status["timeouts"] for status in statuses),
         connect_errors=sum(status["connect_errors"] for status in statuses),
         closed=sum(status["closed"] for status in statuses),
+        away=sum(status["away"] for status in statuses),
         seconds_left=max((status["ends_at"] for status in statuses), default=now) - now,
         silent=silent,
     )

@@ -1,6 +1,6 @@
 # Copyright: the c100k authors
 # SPDX-License-Identifier: Apache-2.0
-"""Show the progress of a run until all its generators are done."""
+"""Show the progress of a run until all its generators are done, or until a moment of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from ansible_collections.c100k.harness.plugins.plugin_utils.controller import ControllerAction
 
 with contextlib.suppress(ImportError):
-    from c100k.live import Endpoint, follow
+    from c100k.live import POLL_S, Endpoint, follow
 
 
 class ActionModule(ControllerAction):
@@ -27,6 +27,7 @@ class ActionModule(ControllerAction):
             "options": {"name": {"type": "str", "required": True}, "url": {"type": "str", "required": True}},
         },
         "interval_s": {"type": "int", "default": 5},
+        "return_at": {"type": "float"},
     }
 
     def act(self, arguments, task_vars):
@@ -43,4 +44,6 @@ class ActionModule(ControllerAction):
                 if progress.t - shown_at >= arguments["interval_s"] - 0.5:
                     self._display.display(progress.line())
                     shown_at = progress.t
+                if arguments["return_at"] is not None and progress.t >= arguments["return_at"] - POLL_S / 2:
+                    break
         return {"changed": False, **({} if progress is None else {"last": asdict(progress)})}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: watch
-short_description: Show the progress of a run until all its generators are done
+short_description: Show the progress of a run until its generators are done
 version_added: 0.1.0
 description:
   - Asks every generator for its status once a second, merges the answers, and shows a line every few seconds.
@@ -38,6 +38,12 @@ options:
     description: Seconds between two lines.
     type: int
     default: 5
+  return_at:
+    description:
+      - Returns at this moment, in seconds since 1970, even if generators still run, so that something can be done to
+        them before they are watched on. By default when all are done.
+      - Generators stop by themselves when nobody asks for their status for C(controller_timeout_s) of their plan.
+    type: float
 attributes:
   check_mode:
     description: Does nothing else than without it.

@@ -1,4 +1,4 @@
-"""The modules `redis_cluster` and `redis_cluster_info` on real redis-server processes."""
+"""The modules `redis_cluster`, `redis_cluster_info` and `redis_keys` on real redis-server processes."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def module(collection: Path) -> Module:
             "_ansible_check_mode": check,
             **arguments,
         }
+        arguments = {key: value for key, value in arguments.items() if value is not None}
         done = subprocess.run(
             [sys.executable, "-W", "ignore", str(collection / f"plugins/modules/{name}.py")],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
@@ -260,3 +261,23 @@ def test_a_wrong_password_is_told(servers: RedisServers, module: Module) -> None
 
     assert not told["complete"]
     assert all("WRONGPASS" in sentence for sentence in told["problems"])
+
+
+def test_only_the_keys_of_a_prefix_are_removed(servers: RedisServers, module: Module) -> None:
+    servers.start([1, 2, 3])
+    module("redis_cluster", [1, 2, 3])
+    for number in range(30):
+        command(1, MASTER, "SET", f"c100k:s:{number}", "x")
+        command(1, MASTER, "SET", f"other:{number}", "x")
+    command(1, MASTER, "SET", "c1:x", "x")
+
+    def keys(prefix: str, check: bool = False) -> dict[str, Any]:
+        return module("redis_keys", [1, 2, 3], check, prefix=prefix, bus_offset=None)
+
+    assert keys("c?:")["keys"] == 0, "it is no pattern"
+    assert (keys("c100k:", check=True)["keys"], keys("c100k:")["keys"], keys("c100k:")["changed"]) == (30, 30, False)
+    assert {command(1, MASTER, "GET", f"other:{number}") for number in range(30)} == {"x"}
+    assert "all keys of everybody" in keys("")["msg"]
+
+    servers.kill(2, MASTER)
+    assert "node2:7110 could not be emptied" in keys("c100k:")["msg"]

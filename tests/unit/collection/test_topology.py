@@ -75,6 +75,22 @@ def test_four_hosts_expect_a_quarter_each(topology: ModuleType) -> None:
     assert set(plan["servers"].values()) == {3 * 8_334}
 
 
+@given(servers=names, hold_s=st.integers(10, 10_000))
+def test_deaths_come_one_after_the_other_within_the_hold(topology: ModuleType, servers: list[str], hold_s: int) -> None:
+    deaths = topology.deaths(servers, hold_s)
+
+    moments = [moment for death in deaths for moment in topology.moments(death)]
+    assert moments == sorted(moments)
+    assert moments[0] > 0
+    assert moments[-1] < hold_s
+    assert len({death["host"] for death in deaths}) == min(3, len(servers))
+
+
+def test_a_peer_is_written_as_a_program_reads_it(topology: ModuleType) -> None:
+    assert topology.host_and_port({"address": "192.0.2.1", "port": 7010}) == "192.0.2.1:7010"
+    assert topology.host_and_port({"address": "2001:db8::1", "port": 7010}) == "[2001:db8::1]:7010"
+
+
 HOSTVARS = {
     "both": {"ansible_host": "192.0.2.1", "c100k_address": "198.51.100.1"},
     "one": {"ansible_host": "192.0.2.2"},

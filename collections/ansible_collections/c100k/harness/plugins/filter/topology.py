@@ -43,6 +43,25 @@ def load_plan(groups, connections, rate_per_s, connections_each=1):
     return {"loadgens": parts, "servers": expected}
 
 
+def deaths(servers, hold_s):
+    """Three deaths within the hold, of a host each where there are so many, each healed before the next."""
+    kinds = ("silent_death", "death", "silent_death")
+    return [
+        {
+            "at_s": hold_s * tenths // 10,
+            "kind": kind,
+            "host": servers[(number + 1) % len(servers)],
+            "heal_after_s": max(1, hold_s // 10),
+        }
+        for number, (tenths, kind) in enumerate(zip((1, 4, 7), kinds, strict=True))
+    ]
+
+
+def moments(fault):
+    """When a fault begins and when it ends, in seconds of the hold."""
+    return [int(fault["at_s"]), int(fault["at_s"]) + int(fault["heal_after_s"])]
+
+
 def address_for_peers(name, hostvars):
     return hostvars[name].get("c100k_address") or address_for_controller(name, hostvars)
 
@@ -63,6 +82,20 @@ def endpoints(names, hostvars, port, path):
     ]
 
 
+def host_and_port(peer):
+    """A peer as `HOST:PORT`, an IPv6 address in brackets."""
+    address = peer["address"]
+    return f"[{address}]:{peer['port']}" if ":" in address else f"{address}:{peer['port']}"
+
+
 class FilterModule:
     def filters(self):
-        return {"shares": shares, "load_plan": load_plan, "peers": peers, "endpoints": endpoints}
+        return {
+            "shares": shares,
+            "load_plan": load_plan,
+            "deaths": deaths,
+            "moments": moments,
+            "peers": peers,
+            "host_and_port": host_and_port,
+            "endpoints": endpoints,
+        }

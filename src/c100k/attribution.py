@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from c100k.outages import Outage
 from c100k.samples import HostSamples
 
 #: A close belongs to a death that happened on its target within this time of it.
@@ -32,11 +33,16 @@ def explain_deaths(hosts: Iterable[HostSamples]) -> Iterator[str]:
                 )
 
 
-def explain_closes(hosts: Sequence[HostSamples]) -> list[str]:
-    """Unexplained closes and failed connects by target and cause, each beside the death that it goes with."""
+def explain_closes(hosts: Sequence[HostSamples], outages: Sequence[Outage] = ()) -> list[str]:
+    """Unexplained closes and failed connects by target and cause, each beside the death that it goes with.
+
+    What an outage of the target explains is left out: it was meant to happen.
+    """
     deaths = {host.name: list(_server_deaths(host)) for host in hosts}
     counts: Counter[tuple[str, str, str, str]] = Counter()
     for event in (event for host in hosts for event in host.causes):
+        if any(outage.explains(event.target, event.t) for outage in outages):
+            continue
         if event.kind == "close" and event.cause != "stop":
             near = [death for death in deaths.get(event.target, []) if abs(death["t"] - event.t) <= _NEAR_S]
             why = f", where server worker {near[0]['worker']} {_how(near[0])}" if near else ""

@@ -73,7 +73,7 @@ def run(launch: Launch) -> int:
     for directory in directories:
         if not directory.run_json.exists():
             print(f"\nStopping the hosts and collecting what was measured of {directory.run_id} ...", flush=True)
-            _play(launch, PLAYBOOKS / "stop.yml", [f"c100k_run_id={directory.run_id}"], None)
+            _play(launch, PLAYBOOKS / "stop.yml", _of(directory), None)
     judged = [_judged(directory) for directory in directories]
     print()
     for directory, outcome in zip(directories, judged, strict=True):
@@ -81,6 +81,10 @@ def run(launch: Launch) -> int:
     verdicts = {outcome.verdict for outcome in judged}
     worst = next((verdict for verdict in (Verdict.INVALID, Verdict.FAIL) if verdict in verdicts), Verdict.PASS)
     return worst.exit_code or (1 if code else 0)
+
+
+def _of(directory: RunDirectory) -> list[str]:
+    return [f"c100k_run_id={directory.run_id}", f"c100k_scenario={directory.read_plan()['scenario']}"]
 
 
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:

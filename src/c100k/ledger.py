@@ -2,16 +2,19 @@
 
 The kernel's column is `/proc/net/sockstat` ("TCP: inuse") less what was in use before the first connect. Both ends of
 the load lie on the run's own hosts, so per host `kernel = client + server`, and over all hosts `client = server`.
+
+A server that was killed on purpose counts nothing, and has nothing: that is known, and written as 0.
 """
 
 from __future__ import annotations
 
 import csv
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from c100k.outages import Outage
 from c100k.record import Ledger
 from c100k.samples import HostSamples
 
@@ -38,7 +41,11 @@ class Entry:
 
 
 def entries(
-    hosts: Sequence[HostSamples], servers: frozenset[str], loadgens: frozenset[str], started_at: float
+    hosts: Sequence[HostSamples],
+    servers: frozenset[str],
+    loadgens: frozenset[str],
+    started_at: float,
+    outages: Sequence[Outage] = (),
 ) -> list[Entry]:
     """All entries, ordered by second and host. A host that plays no part at one end has a count of zero there."""
     seconds = sorted({t for host in hosts for t in (*host.client, *host.kernel)})
@@ -48,7 +55,7 @@ def entries(
             t=t,
             host=host.name,
             client=_client(host, t) if host.name in loadgens else 0,
-            server=_server(host, t) if host.name in servers else 0,
+            server=_server(host, t, outages) if host.name in servers else 0,
             kernel=_kernel(host, t, idle[host.name]),
         )
         for t in seconds
@@ -67,8 +74,10 @@ def _client(host: HostSamples, t: int) -> int | None:
     return second.counts["connected"] if second else None
 
 
-def _server(host: HostSamples, t: int) -> int | None:
+def _server(host: HostSamples, t: int, outages: Iterable[Outage]) -> int | None:
     second = host.server.get(t)
+    if second is None and any(outage.host == host.name and outage.is_dead(t) for outage in outages):
+        return 0
     return second.connections if second else None
 
 
@@ -83,7 +92,8 @@ def _kernel(host: HostSamples, t: int, idle: float | None) -> int | None:
 class Total:
     """All hosts in the second `t`. `kernel` is in connections: half of the sockets, as both ends are counted.
 
-    The connections of the publishers are in all three counts, but are not what is held.
+    The connections `beside` the load, of publishers and probes, are in all three counts, but are not what is held.
+    Where the kernel is no witness, client and server are.
     """
 
     t: int
@@ -91,29 +101,38 @@ class Total:
     server: int
     kernel: int
     disagreement: int
-    publishers: int = 0
+    beside: int = 0
+    kernel_counts: bool = True
 
     @property
     def held(self) -> int:
-        return max(0, min(self.client, self.server, self.kernel) - self.publishers)
+        witnesses = (self.client, self.server, self.kernel) if self.kernel_counts else (self.client, self.server)
+        return max(0, min(witnesses) - self.beside)
 
 
-def totals(ledger: Iterable[Entry], publishers: int = 0) -> list[Total]:
-    """The seconds for which every host gave all its counts."""
+def totals(ledger: Iterable[Entry], beside: Callable[[int], int], outages: Sequence[Outage] = ()) -> list[Total]:
+    """The seconds for which every host gave all its counts; `beside` tells the connections that are not held in one."""
     by_second: dict[int, list[Entry]] = {}
     for entry in ledger:
         by_second.setdefault(entry.t, []).append(entry)
     return [
-        _total(t, group, publishers) for t, group in sorted(by_second.items()) if all(entry.complete for entry in group)
+        _total(t, group, beside(t), not any(_unsettled(outage, t) for outage in outages))
+        for t, group in sorted(by_second.items())
+        if all(entry.complete for entry in group)
     ]
 
 
-def _total(t: int, group: list[Entry], publishers: int) -> Total:
+def _unsettled(outage: Outage, t: int) -> bool:
+    return outage.injected_at - 1 <= t <= outage.sockets_settled_at
+
+
+def _total(t: int, group: list[Entry], beside: int, kernel_counts: bool) -> Total:
     client = sum(entry.client or 0 for entry in group)
     server = sum(entry.server or 0 for entry in group)
     sockets = sum(entry.kernel or 0 for entry in group)
-    by_host = (abs((entry.kernel or 0) - (entry.client or 0) - (entry.server or 0)) for entry in group)
-    return Total(t, client, server, (sockets + 1) // 2, max(abs(client - server), *by_host), publishers)
+    by_host = [abs((entry.kernel or 0) - (entry.client or 0) - (entry.server or 0)) for entry in group]
+    disagreement = max(abs(client - server), *by_host) if kernel_counts else abs(client - server)
+    return Total(t, client, server, (sockets + 1) // 2, disagreement, beside, kernel_counts)
 
 
 def judge(hold: Sequence[Total], hold_s: int, target: int) -> Ledger:
@@ -126,6 +145,7 @@ def judge(hold: Sequence[Total], hold_s: int, target: int) -> Ledger:
         coverage=len(hold) / hold_s if hold_s else 0.0,
         disagreement=disagreement,
         disagreement_share=None if disagreement is None else disagreement / target,
+        kernel_coverage=sum(second.kernel_counts for second in hold) / hold_s if hold_s else 0.0,
     )
 
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import msgspec
 
+from c100k.operations import Operations
+from c100k.recovery import Recovery
+
 SCHEMA_VERSION = 1
 
 
@@ -41,11 +44,12 @@ class Phase(msgspec.Struct, frozen=True):
     ended_at: float
 
 
-class Connections(msgspec.Struct, frozen=True):
+class Connections(msgspec.Struct, frozen=True, kw_only=True):
     """`held_min` is the smallest of the client, server and kernel counts in any second of the hold.
 
     `missing_max` is how many were missing then: the target less `held_min`. `peak` is unknown when no second has all
-    three counts.
+    three counts. `recovery_s` are the seconds of the hold in which sessions were on their way after a fault, and not
+    held; `explained_closes` are those that a fault on their target explains.
     """
 
     target: int
@@ -56,6 +60,8 @@ class Connections(msgspec.Struct, frozen=True):
     connect_errors: int
     connect_error_causes: dict[str, int]
     unexplained_closes: int
+    explained_closes: int = 0
+    recovery_s: int = 0
     close_causes: dict[str, int]
     ramp_s: int | None
     ramp_rate_per_s: float | None
@@ -121,13 +127,15 @@ class Ledger(msgspec.Struct, frozen=True):
     """Whether client, server and kernel told the same story in the hold.
 
     `disagreement` is the largest difference between the three counts that lasted three seconds in a row, over all
-    hosts; `coverage` is the share of the hold's seconds for which every host gave all its counts.
+    hosts; `coverage` is the share of the hold's seconds for which every host gave all its counts. While a host is down,
+    and until the sockets it leaves are gone, the kernel is no witness; `kernel_coverage` is the share in which it was.
     """
 
     seconds: int
     coverage: float
     disagreement: int | None
     disagreement_share: float | None
+    kernel_coverage: float = 1.0
 
 
 class Kernel(msgspec.Struct, frozen=True):
@@ -205,6 +213,26 @@ class State(msgspec.Struct, frozen=True):
     nodes: list[StateNode]
 
 
+class Cluster(msgspec.Struct, frozen=True):
+    """How the cluster came up, and how often it was broken.
+
+    `formed_s` is from the first worker that started until all servers listened, and unknown when one did not. A route
+    is an ordered pair of nodes: a session of the one, sent a message from the other, and carried on there. `faults` are
+    those within the hold.
+    """
+
+    nodes: int
+    nodes_ready: int
+    formed_s: float | None
+    routes: int
+    routes_failed: int
+    message_max_ms: float | None
+    resume_max_ms: float | None
+    problems: list[str]
+    faults_planned: int
+    faults: int
+
+
 class Rule(msgspec.Struct, frozen=True):
     name: str
     metric: str
@@ -235,12 +263,15 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     messages: Messages
     latency_ms: Percentiles
     service_ms: Percentiles
+    away_ms: Percentiles | None = None
     server: Server
     loadgen: LoadGenerator
     ledger: Ledger
     kernel: Kernel
     fan_out: FanOut | None = None
-    recovery: list[dict[str, Any]] = []
+    cluster: Cluster | None = None
+    recovery: list[Recovery] = []
+    writes: Operations | None = None
     registry: dict[str, Any] | None = None
     state: State | None = None
     rules: list[Rule]

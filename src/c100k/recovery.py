@@ -39,13 +39,14 @@ class Resumption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A fault as it was injected; it is over at `healed_at`."""
+    """A fault as it was injected; it is over at `healed_at`, and its host is whole again at `healthy_at`."""
 
     name: str
     kind: str
     host: str
     injected_at: float
-    healed_at: float | None
+    healed_at: float | None = None
+    healthy_at: float | None = None
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -60,6 +61,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     """One fault, and the sessions that its host lost by it. Times count from the injection.
 
     `detected_s` is when the generators gave the connections up, `reconnected_s` when the sessions were resumed.
+    `healthy_s` is from the healing until the host was whole again: its server ready, and the cluster as it was before.
     `sessions_lost` began anew, `sessions_away` never came back; `spread` is where the resumed ones went.
     """
 
@@ -70,6 +72,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     healed_at: float | None
     detected_s: Spread
     reconnected_s: Spread
+    healthy_s: float | None
     sessions_affected: int
     sessions_resumed: int
     sessions_lost: int
@@ -82,7 +85,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 def recoveries(run: RunDirectory) -> list[Recovery]:
     """What became of each fault of a run, in their order."""
     resumptions = read_resumptions(run)
-    return [_recovery(fault, resumptions) for fault in read_faults(run.path / "faults.jsonl")]
+    return [_recovery(fault, resumptions) for fault in read_faults(run.faults)]
 
 
 def read_resumptions(run: RunDirectory) -> list[Resumption]:
@@ -107,21 +110,22 @@ def read_resumptions(run: RunDirectory) -> list[Resumption]:
 
 
 def read_faults(path: Path) -> list[Fault]:
-    """The faults in `faults.jsonl`, by the time of their injection; each line is one that was injected or healed."""
+    """The faults in `faults.jsonl`, by the time of their injection; each line is one that was injected or healed, or a
+    host that was healthy after that."""
     try:
         lines = path.read_text().splitlines(keepends=True)
     except FileNotFoundError:
         return []
     faults: list[Fault] = []
-    open_faults: dict[tuple[str, str], int] = {}
+    last: dict[tuple[str, str], int] = {}
     for note in sorted((json.loads(line) for line in lines if line.endswith("\n")), key=lambda note: note["at"]):
         key = note["host"], note["name"]
         if note["state"] == "injected":
-            open_faults[key] = len(faults)
-            faults.append(Fault(note["name"], note.get("kind", ""), note["host"], note["at"], None))
-        elif key in open_faults:
-            place = open_faults.pop(key)
-            faults[place] = msgspec.structs.replace(faults[place], healed_at=note["at"])
+            last[key] = len(faults)
+            faults.append(Fault(note["name"], note.get("kind", ""), note["host"], note["at"]))
+        elif key in last:
+            end = "healthy_at" if note["state"] == "healthy" else "healed_at"
+            faults[last[key]] = msgspec.structs.replace(faults[last[key]], **{end: note["at"]})
     return faults
 
 
@@ -143,6 +147,7 @@ def _recovery(fault: Fault, resumptions: Sequence[Resumption]) -> Recovery:
         healed_at=fault.healed_at,
         detected_s=_spread([_since(fault, each.lost_at) for each in affected.values()]),
         reconnected_s=_spread(reconnected),
+        healthy_s=_between(fault.healed_at, fault.healthy_at),
         sessions_affected=len(affected),
         sessions_resumed=len(resumed),
         sessions_lost=sum(each.outcome == "session_lost" for each in affected.values()),
@@ -151,6 +156,10 @@ def _recovery(fault: Fault, resumptions: Sequence[Resumption]) -> Recovery:
         causes=dict(Counter(each.cause for each in affected.values())),
         spread=dict(Counter(each.to for each in resumed)),
     )
+
+
+def _between(first: float | None, then: float | None) -> float | None:
+    return None if first is None or then is None else then - first
 
 
 def _since(fault: Fault, t: float) -> float:

@@ -1,7 +1,8 @@
 """SLA and validity rules as data: `{name, metric, op, limit}`, evaluated over the figures of one run.
 
 `metric` is a path into `run.json` (`latency_ms.p95`); `limit` is a number, or such a path (`connections.target`). A
-figure that was not measured breaks its rule.
+figure that was not measured breaks its rule. A figure of a list, such as `recovery.sessions_lost`, is that of
+each of its entries: all must hold, and the worst is shown.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ import msgspec
 
 from c100k.errors import C100KError
 from c100k.record import Percentiles, Rule, Run
+from c100k.recovery import Recovery
+
+#: Figures that a run has once for each fault.
+_PER_FAULT = "recovery."
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -73,6 +78,8 @@ def parse(specs: Sequence[Mapping[str, Any]], variable: str, settings: Mapping[s
                 close = difflib.get_close_matches(path, METRICS, 1)
                 hint = f"did you mean {close[0]}?" if close else "see docs/verdict.md for the list."
                 raise RuleError(f"{where} ({rule.name}) names the figure {path!r}, which no run has; {hint}")
+        if isinstance(rule.limit, str) and rule.limit.startswith(_PER_FAULT):
+            raise RuleError(f"{where} ({rule.name}) has the limit {rule.limit!r}, which each fault has of its own.")
         parsed.append(rule)
     return parsed
 
@@ -83,18 +90,31 @@ def evaluate(rules: Iterable[RuleSpec], figures: Mapping[str, Any], samples: Cal
 
 
 def _evaluate(rule: RuleSpec, figures: Mapping[str, Any], samples: Callable[[str], int]) -> Rule:
-    actual = lookup(figures, rule.metric)
-    limit = lookup(figures, rule.limit) if isinstance(rule.limit, str) else rule.limit
-    passed = actual is not None and limit is not None and _OPERATORS[rule.op](actual, limit)
-    return Rule(rule.name, rule.metric, rule.phase, rule.op, limit, actual, samples(rule.metric), passed)
+    limit = lookup(figures, rule.limit)[0] if isinstance(rule.limit, str) else rule.limit
+    outcomes = [(_holds(rule.op, actual, limit), actual) for actual in lookup(figures, rule.metric)]
+    broken = [actual for held, actual in outcomes if not held]
+    worst = _worst(rule.op, broken or [actual for _, actual in outcomes])
+    return Rule(rule.name, rule.metric, rule.phase, rule.op, limit, worst, samples(rule.metric), not broken)
 
 
-def lookup(figures: Mapping[str, Any], path: str) -> float | None:
-    """The figure at `path`, or `None` when it was not measured."""
-    value: Any = figures
+def _holds(op: str, actual: float | None, limit: float | None) -> bool:
+    return actual is not None and limit is not None and _OPERATORS[op](actual, limit)
+
+
+def _worst(op: str, figures: Sequence[float | None]) -> float | None:
+    known = [figure for figure in figures if figure is not None]
+    if len(known) < len(figures):
+        return None
+    return min(known) if op in (">", ">=") else max(known)
+
+
+def lookup(figures: Mapping[str, Any], path: str) -> list[float | None]:
+    """The figure at `path`, `None` when it was not measured; where a list is on the way, that of each entry."""
+    found: list[Any] = [figures]
     for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
-    return None if value is None else float(value)
+        found = [value.get(key) if isinstance(value, Mapping) else getattr(value, key, None) for value in found]
+        found = [entry for value in found for entry in (value if isinstance(value, list) else [value])]
+    return [None if value is None else float(value) for value in found] or [None]
 
 
 def explain(rule: Rule) -> str:
@@ -123,7 +143,7 @@ def _numeric_paths(struct: type[msgspec.Struct], prefix: str = "") -> Iterable[s
 
 
 #: Every figure that a rule may name.
-METRICS = tuple(path for path in _numeric_paths(Run) if "." in path)
+METRICS = (*(path for path in _numeric_paths(Run) if "." in path), *_numeric_paths(Recovery, _PER_FAULT))
 
 
 def samples_behind(figures: Mapping[str, Any]) -> Callable[[str], int]:
@@ -138,6 +158,10 @@ def samples_behind(figures: Mapping[str, Any]) -> Callable[[str], int]:
             return owner.samples
         if section == "messages":
             return int(figures["messages"].intended)
+        if section == "recovery":
+            return sum(recovery.sessions_affected for recovery in figures["recovery"])
+        if section == "writes":
+            return int(figures["writes"].attempts) if figures["writes"] else 0
         if section == "fan_out":
             return int(figures["fan_out"].listeners) if figures["fan_out"] else 0
         return int(figures["ledger"].seconds)

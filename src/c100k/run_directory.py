@@ -56,6 +56,18 @@ class RunDirectory:
         return self.path / "state.json"
 
     @property
+    def faults(self) -> Path:
+        return self.path / "faults.jsonl"
+
+    @property
+    def formation(self) -> Path:
+        return self.path / "formation.json"
+
+    @property
+    def routes(self) -> Path:
+        return self.path / "routes.json"
+
+    @property
     def run_json(self) -> Path:
         return self.path / "run.json"
 

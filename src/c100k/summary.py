@@ -14,9 +14,11 @@ def text(run: Run) -> str:
     return "\n".join(
         [
             *_asked(run),
+            *_cluster(run),
             *_held(run),
             *_messages(run),
             *_fan_out(run),
+            *_recovery(run),
             *_cost(run),
             *_rules(run),
             "",
@@ -31,6 +33,8 @@ def verdict_line(run: Run) -> str:
     connections = run.connections
     held = "unknown" if connections.held_min is None else f"{connections.held_min:,}"
     claim = f"{held} of {connections.target:,} connections held for {connections.hold_s} s"
+    if connections.recovery_s:
+        claim += f", without {connections.recovery_s} s of recovery"
     scale = f" (scaled down: says nothing about {HEADLINE_CONNECTIONS:,} connections)" if is_scaled_down(run) else ""
     return f"{run.verdict}: {claim}{scale}"
 
@@ -42,6 +46,42 @@ def _asked(run: Run) -> Iterable[str]:
         f"asked        {run.connections.target:,} connections ({run.connection_kind}, {run.protocol} over "
         f"{run.transport}), {names['loadgens']} generator hosts to {names['servers']} servers"
     )
+
+
+def _cluster(run: Run) -> Iterable[str]:
+    cluster = run.cluster
+    if cluster is None:
+        return
+    pairs = cluster.nodes * (cluster.nodes - 1)
+    yield (
+        f"cluster      {cluster.nodes_ready} of {cluster.nodes} nodes ready, the last after "
+        f"{format_number(cluster.formed_s, 1)} s; {pairs - cluster.routes_failed} of {pairs} pairs share sessions, "
+        f"messages within {format_number(cluster.message_max_ms, 1)} ms, resumed within "
+        f"{format_number(cluster.resume_max_ms, 1)} ms"
+    )
+
+
+def _recovery(run: Run) -> Iterable[str]:
+    for each in run.recovery:
+        back = each.reconnected_s
+        share = "unknown" if each.resumed_within_5s_share is None else f"{each.resumed_within_5s_share:.2%}"
+        yield (
+            f"recovery     {each.kind} of {each.host}: {each.sessions_resumed:,} of {each.sessions_affected:,} "
+            f"sessions resumed, {share} within 5 s;"
+        )
+        yield (
+            f"{'':<13}missed after {format_number(each.detected_s.p50, 1)} s, back after "
+            f"p50 {format_number(back.p50, 1)}  p99.9 {format_number(back.p999, 1)}  max {format_number(back.max, 1)} s"
+        )
+    if run.away_ms is not None:
+        yield f"away ms      {_percentiles(run.away_ms)}   of messages whose session was away"
+    writes = run.writes
+    if writes is not None:
+        yield (
+            f"writes       {writes.acknowledged:,} acknowledged in {writes.sessions:,} sessions; "
+            f"{writes.lost:,} lost, {writes.duplicated:,} done twice, {writes.reordered:,} out of order, "
+            f"{writes.unread:,} sessions not read back"
+        )
 
 
 def _held(run: Run) -> Iterable[str]:
@@ -58,6 +98,11 @@ def _held(run: Run) -> Iterable[str]:
         f"held         peak {format_number(connections.peak)}, never below {format_number(connections.held_min)} in "
         f"{connections.hold_s} s; {connections.unexplained_closes:,} unexplained closes{closed}"
     )
+    if connections.recovery_s:
+        yield (
+            f"{'':<13}{connections.recovery_s} s of recovery are not counted; faults explain "
+            f"{connections.explained_closes:,} closes"
+        )
     yield (
         f"ledger       client, server and kernel differ by {format_number(ledger.disagreement)} at most, "
         f"all three known for {ledger.coverage:.1%} of the hold"

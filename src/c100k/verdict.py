@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from c100k import __version__, fan_out, ledger, rules
+from c100k import __version__, cluster, fan_out, ledger, operations, outages, recovery, rules
 from c100k.attribution import explain_closes, explain_deaths
 from c100k.cost import generator_cost, kernel_growth, server_cost
 from c100k.histograms import empty, merge_by_second, percentiles
+from c100k.outages import Outage
 from c100k.record import Connections, Host, Messages, Percentiles, Phase, Run, State, Verdict
 from c100k.rules import RuleSpec
 from c100k.run_directory import RunDirectory, RunDirectoryError
@@ -34,7 +35,7 @@ CONNECTION_KINDS = {
     ("http", "listen"): "HTTP connection with a subscriptions/listen stream",
 }
 
-_TAGS = ("response", "service", "slip", "fan_out")
+_TAGS = ("response", "service", "slip", "fan_out", "recovery")
 
 
 @dataclass(frozen=True)
@@ -73,23 +74,33 @@ def judge(run: RunDirectory) -> Run:
     clock = _clock(hosts)
     seconds = clock.hold if clock else range(0)
     start, end = (clock.start, clock.hold_end) if clock else (math.inf, math.inf)
-    entries = ledger.entries(hosts, servers, loadgens, start)
+    down = outages.read(run, hosts)
+    recovering = outages.recovering(down)
+    recovery_s = len(recovering.intersection(seconds))
+    entries = ledger.entries(hosts, servers, loadgens, start, down)
     ledger.write(run.ledger, entries)
-    totals = ledger.totals(entries, fan_out.publishers(hosts))
-    hold = [total for total in totals if total.t in seconds]
+    publishers = fan_out.publishers(hosts)
+    totals = ledger.totals(entries, lambda t: publishers + outages.probes(hosts, down, t), down)
+    hold = [total for total in totals if total.t in seconds and total.t not in recovering]
     target = int(plan["settings"]["c100k_connections"])
-    latency, service, slip, heard = _latencies(run, hosts)
-    messages = _messages(hosts, len(seconds), latency, slip)
+    latencies = _latencies(run, hosts, recovering)
+    messages = _messages(hosts, len(seconds), latencies)
     figures: dict[str, Any] = {
-        "connections": _connections(hosts, clock, totals, hold, target),
+        "connections": _connections(
+            hosts, clock, [total for total in totals if total.t not in recovering], hold, target, down, recovery_s
+        ),
         "messages": messages,
-        "latency_ms": latency,
-        "service_ms": service,
+        "latency_ms": latencies.response,
+        "service_ms": latencies.service,
+        "away_ms": latencies.away if latencies.away.samples else None,
         "server": server_cost([host for host in hosts if host.name in servers], seconds, messages.answered),
-        "loadgen": generator_cost([host for host in hosts if host.name in loadgens], seconds, slip),
-        "ledger": ledger.judge(hold, clock.planned_hold_s if clock else 0, target),
+        "loadgen": generator_cost([host for host in hosts if host.name in loadgens], seconds, latencies.slip),
+        "ledger": ledger.judge(hold, clock.planned_hold_s - recovery_s if clock else 0, target),
         "kernel": kernel_growth(hosts, start, end),
-        "fan_out": fan_out.judge(hosts, heard),
+        "fan_out": fan_out.judge(hosts, latencies.fan_out),
+        "cluster": cluster.judge(run, hosts, len(plan["settings"].get("c100k_faults", [])), _within(down, seconds)),
+        "recovery": recovery.recoveries(run),
+        "writes": operations.check(run),
     }
     behind = rules.samples_behind(figures)
     not_judged: list[str] = []
@@ -124,11 +135,16 @@ def judge(run: RunDirectory) -> Run:
         validity=validity,
         not_judged=not_judged,
         verdict=verdict,
-        reasons=[*invalid, *failed, *explain_deaths(hosts), *explain_closes(hosts)]
+        reasons=[*invalid, *failed, *explain_deaths(hosts), *explain_closes(hosts, down), *_wrong(figures)]
         if verdict is not Verdict.PASS
         else [],
         **figures,
     )
+
+
+def _within(down: Sequence[Outage], hold: range) -> int:
+    """The deaths after which the hold went on for as long as a recovery may take."""
+    return sum(bool(hold) and hold.start <= outage.injected_at and outage.recovery.stop <= hold.stop for outage in down)
 
 
 def _concerning(plan: dict[str, Any], name: str, not_judged: list[str]) -> list[RuleSpec]:
@@ -175,10 +191,16 @@ def _connections(
     totals: Sequence[ledger.Total],
     hold: Sequence[ledger.Total],
     target: int,
+    down: Sequence[Outage],
+    recovery_s: int,
 ) -> Connections:
     errors, closes = _count_causes(hosts, "connect_error"), _count_causes(hosts, "close")
-    unexplained = Counter({cause: count for cause, count in closes.items() if cause != "stop"})
-    reached = next((total.t for total in totals if total.client - total.publishers >= target), None)
+    explained = sum(
+        event.count
+        for event in _all_causes(hosts)
+        if event.kind == "close" and event.cause != "stop" and any(o.explains(event.target, event.t) for o in down)
+    )
+    reached = next((total.t for total in totals if total.client - total.beside >= target), None)
     ramp_s = max(1, reached + 1 - math.floor(clock.start)) if clock and reached is not None else None
     held_min = min((total.held for total in hold), default=None)
     return Connections(
@@ -189,7 +211,9 @@ def _connections(
         hold_s=len(hold),
         connect_errors=errors.total(),
         connect_error_causes=dict(errors),
-        unexplained_closes=unexplained.total(),
+        unexplained_closes=closes.total() - closes["stop"] - explained,
+        explained_closes=explained,
+        recovery_s=recovery_s,
         close_causes=dict(closes),
         ramp_s=ramp_s,
         ramp_rate_per_s=target / ramp_s if ramp_s else None,
@@ -209,15 +233,15 @@ def _all_causes(hosts: Iterable[HostSamples]) -> Iterable[Cause]:
         yield from host.causes
 
 
-def _messages(hosts: Sequence[HostSamples], seconds: int, response: Percentiles, slip: Percentiles) -> Messages:
+def _messages(hosts: Sequence[HostSamples], seconds: int, latencies: Latencies) -> Messages:
     """The messages intended in the hold: a slip for each that was sent, a response for each answered or given up."""
     intended = sum(row.counts["intended"] for host in hosts for row in host.client.values() if row.phase == "hold")
     causes = _count_causes(hosts, "message_error", "hold")
     timeouts = causes["timeout"]
-    errors, answered = causes.total() - timeouts, response.samples - timeouts
+    errors, answered = causes.total() - timeouts, latencies.responses - timeouts
     return Messages(
         intended=intended,
-        sent=slip.samples,
+        sent=latencies.sent,
         answered=answered,
         errors=errors,
         timeouts=timeouts,
@@ -228,11 +252,26 @@ def _messages(hosts: Sequence[HostSamples], seconds: int, response: Percentiles,
     )
 
 
-def _latencies(
-    run: RunDirectory, hosts: Sequence[HostSamples]
-) -> tuple[Percentiles, Percentiles, Percentiles, Percentiles]:
-    """Response, service, slip and fan-out over the hold; the time line by the second falls out on the way."""
+@dataclass(frozen=True)
+class Latencies:
+    """Percentiles over the hold, less recoveries; `responses` and `sent` are the samples in all of it.
+
+    `away` is of all messages that waited for their session to come back.
+    """
+
+    response: Percentiles
+    service: Percentiles
+    slip: Percentiles
+    fan_out: Percentiles
+    away: Percentiles
+    responses: int
+    sent: int
+
+
+def _latencies(run: RunDirectory, hosts: Sequence[HostSamples], recovering: frozenset[int]) -> Latencies:
+    """Response, service, slip and fan-out; the time line by the second falls out on the way."""
     whole = {tag: empty() for tag in _TAGS}
+    samples: Counter[str] = Counter()
     with TimelineWriter(run.timeline, hosts) as timeline:
         for t, merged in merge_by_second(sorted(run.histograms.glob("*.hlog"))):
             response = empty()
@@ -240,10 +279,12 @@ def _latencies(
                 if tag == "response":
                     response.add(histogram)
                 if phase == "hold":
-                    whole[tag].add(histogram)
+                    samples[tag] += int(histogram.get_total_count())
+                    if t not in recovering or tag == "recovery":
+                        whole[tag].add(histogram)
             timeline.add(t, response)
-    response_ms, service_ms, slip_ms, fan_out_ms = (percentiles(histogram) for histogram in whole.values())
-    return response_ms, service_ms, slip_ms, fan_out_ms
+    response_ms, service_ms, slip_ms, fan_out_ms, away_ms = (percentiles(histogram) for histogram in whole.values())
+    return Latencies(response_ms, service_ms, slip_ms, fan_out_ms, away_ms, samples["response"], samples["slip"])
 
 
 def _failures(run: RunDirectory) -> list[str]:
@@ -284,6 +325,19 @@ def _uncounted(hosts: Iterable[HostSamples], servers: frozenset[str], totals: Se
     silent = [host.name for host in hosts if host.name in servers and not host.server]
     return [f"{name}: the server gave no counts" for name in silent] or [
         "connections: in no second were all of client, server and kernel counted"
+    ]
+
+
+def _wrong(figures: dict[str, Any]) -> list[str]:
+    """What the cluster and the writes have to say beyond their figures."""
+    formed, writes = figures["cluster"], figures["writes"]
+    return [
+        *(f"route {problem}" for problem in (formed.problems if formed else [])),
+        *(
+            f"{each.host}: session {each.session} has {each.increments} increments {each.kind}: "
+            f"{each.acknowledged:,} acknowledged, the counter says {each.counter}"
+            for each in (writes.violations if writes else [])
+        ),
     ]
 
 

@@ -67,6 +67,7 @@ class RawHost:
     events: list[dict[str, Any]] = field(default_factory=list)
     workers: list[dict[str, Any]] = field(default_factory=list)
     response_us: list[int] = field(default_factory=lambda: [2000] * 50)
+    response_us_at: dict[int, list[int]] = field(default_factory=dict)
     stop_reason: str = "completed"
     unanswered: int = 0
     rate_per_s: int = 50
@@ -139,7 +140,8 @@ class RawHost:
                 for tag in ("response", "service", "slip"):
                     histogram = HdrHistogram(1, 3_600_000_000, 3)
                     unanswered = self.unanswered if t == HOLD.start and tag != "slip" else 0
-                    for value in self.response_us[unanswered:] if self.rate_per_s else ():
+                    values = self.response_us_at.get(t, self.response_us)
+                    for value in values[unanswered:] if self.rate_per_s else ():
                         histogram.record_value(value)
                     log.write(f"Tag={tag},{t}.000,1.000,2.0,{histogram.encode().decode()}\n")
                 if self.heard and t + 0.5 in MOMENTS:
@@ -175,6 +177,7 @@ class RawRun:
     transport: str = "tcp"
     connection: str = "session"
     settings: dict[str, Any] = field(default_factory=lambda: {"c100k_rate_per_s": 100, "c100k_fan_out_every_s": 0})
+    scenario: str = "load"
 
     def listen(self) -> None:
         """Make it a run of listeners, which have fan-outs and no messages."""
@@ -185,7 +188,7 @@ class RawRun:
 
     def write(self) -> RunDirectory:
         plan = {
-            "scenario": "load",
+            "scenario": self.scenario,
             "created_at": START - 10.0,
             "substrate": "lab",
             "protocol": "2025-11-25",
@@ -198,7 +201,7 @@ class RawRun:
             "validity": VALIDITY,
             "settings": {"c100k_connections": self.connections, **self.settings},
         }
-        run = run_directory.create(self.root, "20261118T110000Z-load", plan)
+        run = run_directory.create(self.root, f"20261118T110000Z-{self.scenario}", plan)
         for host in self.hosts:
             host.write(run)
         return run

@@ -36,7 +36,13 @@ def test_a_good_run_passes_with_the_figures_of_its_files(raw_run: RawRun) -> Non
     assert run["latency_ms"]["p95"] == pytest.approx(2, rel=0.001)
     assert run["server"]["total"]["cpu_us_per_message"] == pytest.approx(20, rel=0.01)
     assert run["server"]["total"]["rss_bytes"] == 2 * (2**24 + 2**23)
-    assert run["ledger"] == {"seconds": 10, "coverage": 1.0, "disagreement": 0, "disagreement_share": 0.0}
+    assert run["ledger"] == {
+        "seconds": 10,
+        "coverage": 1.0,
+        "disagreement": 0,
+        "disagreement_share": 0.0,
+        "kernel_coverage": 1.0,
+    }
 
 
 def test_the_exit_code_and_the_summary_say_the_verdict_and_the_scale(

@@ -56,9 +56,11 @@ lab-packages:
 test-packages:
 	@scripts/host-packages $(TEST_PACKAGES)
 
-.PHONY: test-100k test-100k-load
+.PHONY: test-100k test-100k-cluster test-100k-load
 test-100k: setup lab-packages  ## the main job: 100,000 connections on four hosts, and a verdict
 	$(BIN)/c100k run all $(ARGS)
+test-100k-cluster: setup lab-packages  ## hold 100,000 connections while three hosts die and return
+	$(BIN)/c100k run cluster $(ARGS)
 test-100k-load: setup lab-packages  ## ramp 0 to 100,000 and hold
 	$(BIN)/c100k run load $(ARGS)
 
@@ -68,9 +70,13 @@ lab-up: setup lab-packages  ## four Debian hosts on this machine
 lab-down: setup  ## remove them and all that came with them
 	$(BIN)/c100k lab down
 
-.PHONY: swarm-init
+.PHONY: swarm-init swarm-deploy swarm-monitor
 swarm-init: setup lab-packages  ## a Redis Cluster over the hosts of the group state
 	$(BIN)/ansible-playbook playbooks/lab-up.yml playbooks/swarm-init.yml $(ARGS)
+swarm-deploy: setup lab-packages  ## this release to all hosts
+	$(BIN)/ansible-playbook playbooks/lab-up.yml playbooks/swarm-deploy.yml $(ARGS)
+swarm-monitor: setup  ## what servers and generators count, each second
+	$(BIN)/ansible-playbook playbooks/swarm-monitor.yml $(ARGS)
 
 .PHONY: test lint unit sanity conformance lab-test
 test: lint unit sanity conformance lab-test  ## the whole gate

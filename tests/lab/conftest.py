@@ -74,8 +74,8 @@ class Harness:
         return done.stdout
 
     @contextmanager
-    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        command = [sys.executable, "-m", "c100k", "run", "load", "--runs-dir", str(self.runs), *OF_THE_TESTS]
+    def started(self, *arguments: str, scenario: str = "load") -> Iterator[subprocess.Popen[str]]:
+        command = [sys.executable, "-m", "c100k", "run", scenario, "--runs-dir", str(self.runs), *OF_THE_TESTS]
         process = subprocess.Popen(
             [*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -93,13 +93,19 @@ class Harness:
         run = json.loads(run_json.read_text()) if run_json.exists() else {}
         return Finished(process.returncode, output, directory, run)
 
-    def run(self, *arguments: str, during: Callable[[], None] | None = None) -> Finished:
-        """Run the load scenario; `during` is called when the hold has begun."""
-        with self.started(*arguments) as process:
+    def run(
+        self,
+        *arguments: str,
+        scenario: str = "load",
+        during: Callable[[], None] | None = None,
+        timeout_s: float = 240,
+    ) -> Finished:
+        """Run a scenario; `during` is called when the hold has begun."""
+        with self.started(*arguments, scenario=scenario) as process:
             if during is not None:
                 self.wait_for("hold")
                 during()
-            return self.finish(process)
+            return self.finish(process, timeout_s)
 
 
 @pytest.fixture(scope="session")

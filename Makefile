@@ -78,7 +78,7 @@ swarm-deploy: setup lab-packages  ## this release to all hosts
 swarm-monitor: setup  ## what servers and generators count, each second
 	$(BIN)/ansible-playbook playbooks/swarm-monitor.yml $(ARGS)
 
-.PHONY: test lint unit sanity conformance lab-test
+.PHONY: test lint unit sanity conformance lab-test lab-test-cluster
 test: lint unit sanity conformance lab-test  ## the whole gate
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check
@@ -92,7 +92,9 @@ sanity: $(DEVELOPMENT)
 conformance: $(DEVELOPMENT) $(CONFORMANCE)  ## the official conformance suite, SDKs and Inspector against the server
 	$(BIN)/pytest tests/conformance $(ARGS)
 lab-test: $(DEVELOPMENT) lab-packages
-	$(BIN)/pytest tests/lab $(ARGS)
+	$(BIN)/pytest tests/lab -m 'not cluster' $(ARGS)
+lab-test-cluster: $(DEVELOPMENT) lab-packages  ## the lab tests of the Redis Cluster, too long for the gate
+	$(BIN)/pytest tests/lab -m cluster $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(FUZZING)  ## fuzz each input of the server for FUZZ_SECONDS

@@ -27,7 +27,7 @@ AHEAD_MAX = 8
 # When to ask again what cannot be served now.
 RETRY_AFTER_S = 1
 # What of a connection's bytes is read in one turn of the loop, so that who sends many requests at once holds nobody up.
-TURN_BYTES = 8 * 1024
+TURN_BYTES = 2048
 # Write buffers of events that a client may leave unread before it is cut off.
 UNREAD_MAX = 4
 

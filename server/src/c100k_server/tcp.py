@@ -28,7 +28,7 @@ from c100k_server.tls import Tls, TlsAcceptor
 # How long a peer that has been sent everything may take to close its side.
 CLOSE_WAIT_S = 1.0
 # Lines of a connection that are answered in one turn of the loop, so that who sends many at once holds nobody up.
-TURN_LINES = 32
+TURN_LINES = 8
 
 
 class TcpListener(Listening):

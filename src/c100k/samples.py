@@ -44,7 +44,10 @@ class ClientSecond(NamedTuple):
 
 
 class ServerSecond(NamedTuple):
-    """What one host's server showed at `t`: counts over its workers, cost with its parent process."""
+    """What one host's server showed at `t`: counts over its workers, cost with its parent process.
+
+    `received` and `cpu_s` never fall: they include what workers counted that have died since.
+    """
 
     t: int
     connections: int
@@ -137,17 +140,35 @@ def _server(path: Path) -> dict[int, ServerSecond]:
     by_second: dict[int, list[dict[str, str]]] = defaultdict(list)
     for row in complete_rows(path):
         by_second[int(row["t"])].append(row)
-    return {
-        t: ServerSecond(
+    received, cpu_s = _Grown(), _Grown()
+    found = {}
+    for t, rows in sorted(by_second.items()):
+        for row in rows:
+            cpu_s.add(row["worker"], float(row["cpu_s"] or 0))
+            if row["worker"] != PARENT:
+                received.add(row["worker"], float(row["received"] or 0))
+        found[t] = ServerSecond(
             t=t,
             connections=sum(int(float(row["connections"] or 0)) for row in rows if row["worker"] != PARENT),
-            received=sum(int(float(row["received"] or 0)) for row in rows if row["worker"] != PARENT),
-            cpu_s=sum(float(row["cpu_s"] or 0) for row in rows),
+            received=int(received.total),
+            cpu_s=cpu_s.total,
             rss_bytes=sum(int(float(row["rss_bytes"] or 0)) for row in rows),
             gc_pause_max_s=max(float(row["gc_pause_max_s"] or 0) for row in rows),
         )
-        for t, rows in sorted(by_second.items())
-    }
+    return found
+
+
+class _Grown:
+    """The sum of counters, each of which begins at 0 again when its process is started anew."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._last: dict[str, float] = {}
+
+    def add(self, process: str, value: float) -> None:
+        last = self._last.get(process, 0.0)
+        self.total += value - last if value >= last else value
+        self._last[process] = value
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

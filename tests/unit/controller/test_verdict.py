@@ -300,3 +300,22 @@ def test_a_broken_record_of_the_state_cluster_is_named(raw_run: RawRun, capsys: 
     run.state.write_text('{"complete": true}')
     assert cli.main(["report", str(run.path)]) == 2
     assert "state.json does not hold the record of a state cluster" in capsys.readouterr().err
+
+
+def test_counters_of_a_server_that_was_started_anew_go_on_from_where_they_were(raw_run: RawRun) -> None:
+    whole = judge(raw_run)["server"]["by_host"]["node1"]["cpu_s"]
+    path = raw_run.root / "latest" / "hosts" / "node1" / "server.csv"
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    again = HOLD.start + 4
+    first = next(float(row["cpu_s"]) for row in rows if int(row["t"]) == again and row["worker"] == "0")
+    with path.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, rows[0].keys())
+        writer.writeheader()
+        for row in rows:
+            if row["worker"] == "0" and int(row["t"]) >= again:
+                row["cpu_s"] = str(float(row["cpu_s"]) - first)
+            writer.writerow(row)
+    assert cli.main(["report", str(raw_run.root / "latest")]) == 0
+    found = json.loads((raw_run.root / "latest" / "run.json").read_text())["server"]["by_host"]["node1"]["cpu_s"]
+    # What it used in its last second is lost with it.
+    assert found == pytest.approx(whole - 0.001)

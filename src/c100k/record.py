@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from c100k.confidence import Interval
 from c100k.operations import Operations
 from c100k.recovery import Recovery
 
@@ -68,7 +69,10 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Messages(msgspec.Struct, frozen=True):
-    """The hold phase. Every intended message is answered, an error, a time-out, or `unanswered` (none of these)."""
+    """The hold phase. Every intended message is answered, an error, a time-out, or `unanswered` (none of these).
+
+    `error_rate_interval` is where the error rate lies with 95% confidence, taking the messages as independent.
+    """
 
     intended: int
     sent: int
@@ -79,10 +83,14 @@ class Messages(msgspec.Struct, frozen=True):
     error_rate: float | None
     rate_per_s: float | None
     error_causes: dict[str, int]
+    error_rate_interval: Interval | None = None
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """Milliseconds, from merged HdrHistograms (three significant digits); `samples` is how many values they hold."""
+    """Milliseconds, from merged HdrHistograms (three significant digits); `samples` is how many values they hold.
+
+    `intervals` are where the percentiles lie with 95% confidence, by their names; none of fewer than ten seconds.
+    """
 
     samples: int
     p50: float | None
@@ -90,6 +98,7 @@ class Percentiles(msgspec.Struct, frozen=True):
     p99: float | None
     p999: float | None
     max: float | None
+    intervals: dict[str, Interval] = {}
 
 
 class ProcessCost(msgspec.Struct, frozen=True):
@@ -234,6 +243,8 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
+    """A rule and what it was held against; `interval` is where `actual` lies with 95% confidence, if it is a sample."""
+
     name: str
     metric: str
     phase: str
@@ -242,6 +253,7 @@ class Rule(msgspec.Struct, frozen=True):
     actual: float | None
     samples: int
     passed: bool
+    interval: Interval | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
+from c100k.confidence import Interval
 from c100k.errors import C100KError
-from c100k.record import Percentiles, Rule, Run
+from c100k.record import Messages, Percentiles, Rule, Run
 from c100k.recovery import Recovery
 
 #: Figures that a run has once for each fault.
@@ -94,11 +95,23 @@ def _evaluate(rule: RuleSpec, figures: Mapping[str, Any], samples: Callable[[str
     outcomes = [(_holds(rule.op, actual, limit), actual) for actual in lookup(figures, rule.metric)]
     broken = [actual for held, actual in outcomes if not held]
     worst = _worst(rule.op, broken or [actual for _, actual in outcomes])
-    return Rule(rule.name, rule.metric, rule.phase, rule.op, limit, worst, samples(rule.metric), not broken)
+    interval = _interval(figures, rule.metric)
+    return Rule(rule.name, rule.metric, rule.phase, rule.op, limit, worst, samples(rule.metric), not broken, interval)
 
 
 def _holds(op: str, actual: float | None, limit: float | None) -> bool:
     return actual is not None and limit is not None and _OPERATORS[op](actual, limit)
+
+
+def _interval(figures: Mapping[str, Any], path: str) -> Interval | None:
+    """How sure the figure at `path` is, where it is estimated from samples and not counted."""
+    *sections, name = path.split(".")
+    owner: Any = figures.get(sections[0])
+    for key in sections[1:]:
+        owner = getattr(owner, key, None)
+    if isinstance(owner, Percentiles):
+        return owner.intervals.get(name)
+    return owner.error_rate_interval if isinstance(owner, Messages) and name == "error_rate" else None
 
 
 def _worst(op: str, figures: Sequence[float | None]) -> float | None:

@@ -80,12 +80,24 @@ class RunDirectory:
         return self.path / "timeline.csv"
 
     @property
+    def percentiles(self) -> Path:
+        return self.path / "percentiles.csv"
+
+    @property
     def junit(self) -> Path:
         return self.path / "junit.xml"
 
     @property
     def summary(self) -> Path:
         return self.path / "summary.txt"
+
+    @property
+    def markdown(self) -> Path:
+        return self.path / "summary.md"
+
+    @property
+    def page(self) -> Path:
+        return self.path / "report.html"
 
     def read_plan(self) -> dict[str, Any]:
         """What the run was asked to do.

@@ -14,8 +14,10 @@ import msgspec
 
 from c100k import __version__, cluster, fan_out, ledger, operations, outages, recovery, rules
 from c100k.attribution import explain_closes, explain_deaths
+from c100k.confidence import share_interval
 from c100k.cost import generator_cost, kernel_growth, server_cost
-from c100k.histograms import empty, merge_by_second, percentiles
+from c100k.distribution import Distribution, write_curves
+from c100k.histograms import empty, merge_by_second
 from c100k.outages import Outage
 from c100k.record import Connections, Host, Messages, Percentiles, Phase, Run, State, Verdict
 from c100k.rules import RuleSpec
@@ -60,7 +62,7 @@ class Clock:
 
 
 def judge(run: RunDirectory) -> Run:
-    """Compute the whole of `run.json`, and write `ledger.csv` and `timeline.csv` beside it.
+    """Compute the whole of `run.json`, and write `ledger.csv`, `timeline.csv` and `percentiles.csv` beside it.
 
     Raises:
         RunDirectoryError: when `run` is no run directory.
@@ -249,6 +251,7 @@ def _messages(hosts: Sequence[HostSamples], seconds: int, latencies: Latencies) 
         error_rate=(intended - answered) / intended if intended else None,
         rate_per_s=answered / seconds if seconds else None,
         error_causes=dict(causes),
+        error_rate_interval=share_interval(intended - answered, intended),
     )
 
 
@@ -270,7 +273,7 @@ class Latencies:
 
 def _latencies(run: RunDirectory, hosts: Sequence[HostSamples], recovering: frozenset[int]) -> Latencies:
     """Response, service, slip and fan-out; the time line by the second falls out on the way."""
-    whole = {tag: empty() for tag in _TAGS}
+    whole = {tag: Distribution() for tag in _TAGS}
     samples: Counter[str] = Counter()
     with TimelineWriter(run.timeline, hosts) as timeline:
         for t, merged in merge_by_second(sorted(run.histograms.glob("*.hlog"))):
@@ -283,7 +286,8 @@ def _latencies(run: RunDirectory, hosts: Sequence[HostSamples], recovering: froz
                     if t not in recovering or tag == "recovery":
                         whole[tag].add(histogram)
             timeline.add(t, response)
-    response_ms, service_ms, slip_ms, fan_out_ms, away_ms = (percentiles(histogram) for histogram in whole.values())
+    write_curves(run.percentiles, whole)
+    response_ms, service_ms, slip_ms, fan_out_ms, away_ms = (each.percentiles() for each in whole.values())
     return Latencies(response_ms, service_ms, slip_ms, fan_out_ms, away_ms, samples["response"], samples["slip"])
 
 

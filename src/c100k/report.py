@@ -1,4 +1,5 @@
-"""Judge a run directory and write what is derived from its raw files: `run.json`, `junit.xml` and `summary.txt`."""
+"""Judge a run directory and write what is derived from its raw files: `run.json`, `junit.xml`, the summaries, and
+`report.html`."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from c100k import junit, summary
+from c100k import junit, page, summary
 from c100k.record import Run
 from c100k.run_directory import RunDirectory, RunDirectoryError
 from c100k.verdict import judge
@@ -23,6 +24,8 @@ def write(run: RunDirectory) -> Run:
     run.run_json.write_bytes(msgspec.json.format(msgspec.json.encode(judged), indent=2) + b"\n")
     run.junit.write_bytes(junit.document(judged))
     run.summary.write_text(summary.text(judged) + "\n")
+    run.markdown.write_text(page.markdown(judged))
+    run.page.write_text(page.html(judged, run))
     return judged
 
 

@@ -122,6 +122,13 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     option(
         "--session-lease-s", metavar="S", type=_seconds, default=600.0, help="how long Redis keeps one without owner"
     )
+    option(
+        "--redis-failover-after-s",
+        metavar="S",
+        type=_seconds,
+        default=0.0,
+        help="a master's silence until its replica is asked to take over; 0: when Redis itself finds so",
+    )
     serve.set_defaults(**_settings(arguments, {action.dest for action in serve._actions}))
     parsed = parser.parse_args(arguments)
     if parsed.command == "stdio":
@@ -174,6 +181,7 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
             username=parsed.redis_user,
             password_file=parsed.redis_password_file,
             lease_s=parsed.session_lease_s,
+            failover_after_s=parsed.redis_failover_after_s,
         ),
     )
 

@@ -97,13 +97,15 @@ class HttpConfig(msgspec.Struct, frozen=True):
 
 class StateConfig(msgspec.Struct, frozen=True):
     """The Redis Cluster that keeps what the nodes of a cluster share. `node` is the name of this one; a session that
-    no node has used for `lease_s` is gone."""
+    no node has used for `lease_s` is gone. When most nodes have not heard a master for `failover_after_s`, its replica
+    is asked to take over; with 0 that is left to Redis."""
 
     seeds: tuple[Address, ...]
     node: str
     username: str | None = None
     password_file: str | None = None
     lease_s: float = 600.0
+    failover_after_s: float = 0.0
 
 
 class ServeConfig(msgspec.Struct, frozen=True):

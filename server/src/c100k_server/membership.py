@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from c100k_server.failover import Failover
 from c100k_server.redis.cluster import Cluster, Settings
 from c100k_server.redis.errors import CommandError, StateUnavailableError
 from c100k_server.redis.script import Script
@@ -63,11 +64,15 @@ class _Round:
 
 
 class Membership:
-    """`cells` are those of the parent, where the workers read until when this node is a member."""
+    """`cells` are those of the parent, where the workers read until when this node is a member. The replica of a master
+    that is silent for `failover_after_s` is asked to take over, unless that is 0."""
 
-    def __init__(self, settings: Settings, node: str, cells: memoryview) -> None:
+    def __init__(self, settings: Settings, node: str, cells: memoryview, failover_after_s: float) -> None:
         self.node = node
         self._redis = Cluster(settings)
+        self._failover: Failover | None = None
+        if failover_after_s:
+            self._failover = Failover(self._redis, settings, node, self._peers, failover_after_s)
         self._cells = cells
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -88,6 +93,8 @@ class Membership:
         if self._timer is not None:
             self._timer.cancel()
         self._cells[MEMBER_UNTIL_NS] = 0
+        if self._failover is not None:
+            await self._failover.close()
         left = [self._redis.execute(key, "ZREM", key, self.node, timeout_s=RENEW_S) for key in _KEYS]
         await asyncio.gather(*left, return_exceptions=True)
         await self._redis.close()
@@ -101,6 +108,10 @@ class Membership:
         """All that live, as far as this one knows."""
         now = time.monotonic_ns()
         return [Member(node, (until - now) // 10**6) for node, until in sorted(self._until_ns.items()) if until > now]
+
+    def _peers(self) -> int:
+        """How many nodes there are, as long as this is one of them."""
+        return len(self.nodes()) if self.held else 0
 
     def _renew(self) -> None:
         self._timer = self._loop.call_later(RENEW_S, self._renew)

@@ -32,7 +32,7 @@ CAPABILITY = "c100k/resume"
 REGISTRY_CAPABILITY = "c100k/registry"
 METHOD = "c100k/resume"
 # When a client that was told that the state is unavailable had best try again.
-RETRY_AFTER_MS = 500
+RETRY_AFTER_MS = 200
 
 
 class _ResumeParams(msgspec.Struct, rename="camel"):

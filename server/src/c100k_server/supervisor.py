@@ -119,7 +119,8 @@ class Supervisor:
         from c100k_server.membership import Membership
         from c100k_server.state.shared_state import read_settings
 
-        self._membership = Membership(read_settings(config, "membership"), config.node, self._board.parent)
+        settings = read_settings(config, "membership")
+        self._membership = Membership(settings, config.node, self._board.parent, config.failover_after_s)
         await self._membership.start()
 
     async def _keep_alive(self, worker: WorkerProcess) -> None:

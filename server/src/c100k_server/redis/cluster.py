@@ -23,8 +23,9 @@ from c100k_server.redis.topology import read_redirection, read_slots
 
 BEAT_S = 0.05
 CONNECT_TIMEOUT_S = 0.5
-# How often the masters are asked who has which slots while anything is wrong.
-REFRESH_S = 1.0
+# How often somebody is asked who has which slots while anything is wrong: whoever waits for a failover waits so much
+# longer.
+REFRESH_S = 0.1
 # Redirections of one operation before it waits for the next beat.
 REDIRECTIONS_MAX = 3
 
@@ -78,6 +79,7 @@ class Cluster:
         self._nodes = {seed: Node(self, seed) for seed in settings.seeds}
         self._slots: list[Node | None] = [None] * SLOTS
         self._masters: set[Node] = set()
+        self._replicas: dict[Node, tuple[Address, ...]] = {}
         # Operations that no master would take by now.
         self._parked: deque[Operation] = deque()
         self._covered = False
@@ -123,6 +125,13 @@ class Cluster:
     def healthy(self) -> bool:
         """Whether every slot has a master that is connected."""
         return self._covered and all(master.ready_connection is not None for master in self._masters)
+
+    def quiet_masters(self, quiet_s: float) -> dict[Address, tuple[Address, ...]]:
+        """The masters that have said nothing for so long, and their replicas."""
+        beats = quiet_s / BEAT_S
+        return {
+            master.address: self._replicas.get(master, ()) for master in self._masters if master.quiet_beats >= beats
+        }
 
     def execute(
         self,
@@ -184,7 +193,7 @@ class Cluster:
         node = self._slots[operation.slot]
         if node is not None:
             node.take(operation)
-        elif self._loop.time() - self._wrong_since > TIMEOUT_S:
+        elif self._loop.time() - self._wrong_since > operation.timeout_s:
             self.fail(operation, self.trouble or "nobody serves its slot")
         else:
             self._park(operation)
@@ -286,14 +295,17 @@ class Cluster:
         nobody = not any(node.ready_connection for node in self._nodes.values())
         for node in self._nodes.values():
             node.beat(now, wanted=nobody or node in self._masters)
+        self._dispatch_parked(now)
+        self._refresh_when_due()
+        self._beat = self._loop.call_at(now + BEAT_S, self._on_beat)
+
+    def _dispatch_parked(self, now: float) -> None:
         parked, self._parked = self._parked, deque()
         for operation in parked:
             if operation.deadline <= now:
                 self.fail(operation, self.trouble or "the cluster is not available")
             elif not operation.future.done():
                 self._dispatch(operation)
-        self._refresh_when_due()
-        self._beat = self._loop.call_at(now + BEAT_S, self._on_beat)
 
     def _refresh_when_due(self) -> None:
         now = self._loop.time()
@@ -327,6 +339,7 @@ class Cluster:
                     self._node(replica)
             self._slots = slots
             self._masters = {master for master in slots if master is not None}
+            self._replicas = {self._node(each.nodes[0]): each.nodes[1:] for each in ranges}
             self._covered = None not in slots
             if not self._covered:
                 self.trouble = "there are slots that no master serves"
@@ -338,6 +351,7 @@ class Cluster:
                     del self._nodes[other.address]
                 for operation in waiting:
                     self._dispatch(operation)
+            self._dispatch_parked(self._loop.time())
             self._note_health()
             if self.healthy:
                 self._refresh_at = float("inf")

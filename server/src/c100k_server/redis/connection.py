@@ -17,6 +17,8 @@ WAIT_MS = 100
 # A node that owes a reply and says nothing for so many calls of `check` is taken for dead. Calls are counted, and not
 # time, so that a pause of this process is not taken for one of the node.
 SILENT_CHECKS_MAX = 9
+# One that owes nothing for so many calls is asked whether it is there.
+IDLE_CHECKS_MAX = 4
 
 # Its type stub knows tuples of one item only.
 _pack: Callable[[tuple[Argument, ...]], bytes] = cast(Any, hiredis.pack_command)
@@ -57,6 +59,8 @@ class Connection(asyncio.Protocol):
         "_barrier",
         "_expected",
         "_greeting",
+        "_heard",
+        "_idle_checks",
         "_loop",
         "_owner",
         "_reader",
@@ -83,6 +87,9 @@ class Connection(asyncio.Protocol):
         self._scripts: set[str] = set()
         self._scheduled = False
         self._silent_checks = 0
+        self._idle_checks = 0
+        # Whether anything has come since the last `check`.
+        self._heard = False
         # A WAIT is under way.
         self._barrier = False
         self._replicas = 0
@@ -106,14 +113,22 @@ class Connection(asyncio.Protocol):
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
-    def check(self) -> None:
-        """Close the connection when the node has been silent for too long."""
-        if not self._expected:
-            self._silent_checks = 0
-            return
-        self._silent_checks += 1
-        if self._silent_checks > SILENT_CHECKS_MAX:
-            self.close()
+    def check(self) -> bool:
+        """Close the connection when the node has been silent for too long; whether it has said anything since last."""
+        heard, self._heard = self._heard, False
+        if self._expected:
+            self._idle_checks = 0
+            self._silent_checks += 1
+            if self._silent_checks > SILENT_CHECKS_MAX:
+                self.close()
+            return heard
+        self._silent_checks = 0
+        self._idle_checks += 1
+        if self._idle_checks > IDLE_CHECKS_MAX:
+            self._idle_checks = 0
+            self._expected.append(_IGNORED)
+            self._transport.write(_pack(("PING",)))
+        return heard
 
     def close(self) -> None:
         if self._transport is not None:
@@ -128,6 +143,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._silent_checks = 0
+        self._heard = True
         reader = self._reader
         expected = self._expected
         owner = self._owner

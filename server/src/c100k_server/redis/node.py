@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from c100k_server.config import Address
 from c100k_server.redis.connection import Connection
-from c100k_server.redis.operation import TIMEOUT_S, Operation
+from c100k_server.redis.operation import Operation
 
 if TYPE_CHECKING:
     from c100k_server.redis.cluster import Cluster
@@ -32,6 +32,7 @@ class Node:
         "_waiting",
         "address",
         "connecting",
+        "quiet_beats",
         "ready_connection",
     )
 
@@ -39,6 +40,9 @@ class Node:
         self.address = address
         self.ready_connection: Connection | None = None
         self.connecting: asyncio.Task[None] | None = None
+        # For how many beats in a row nothing has come from it. Beats are counted, and not time, so that a pause of this
+        # process is not taken for one of the node.
+        self.quiet_beats = 0
         self._cluster = cluster
         # The same one, from before it is ready.
         self._connection: Connection | None = None
@@ -55,7 +59,7 @@ class Node:
             else:
                 self._cluster.fail(operation, f"{WAITING_MAX} operations are waiting for {self.address}")
             return
-        if self._down_since is not None and operation.started - self._down_since > TIMEOUT_S:
+        if self._down_since is not None and operation.started - self._down_since > operation.timeout_s:
             self._cluster.fail(operation, f"{self.address} does not answer")
         elif len(self._waiting) >= WAITING_MAX:
             self._cluster.fail(operation, f"{WAITING_MAX} operations are waiting for {self.address}")
@@ -65,9 +69,9 @@ class Node:
 
     def beat(self, now: float, *, wanted: bool) -> None:
         """Look after the connection, which is `wanted` or not."""
-        if self._connection is not None:
-            self._connection.check()
-        elif wanted:
+        heard = self._connection is not None and self._connection.check()
+        self.quiet_beats = self.quiet_beats + 1 if wanted and not heard else 0
+        if self._connection is None and wanted:
             self.connect()
         if self._waiting and self.ready_connection is None:
             waiting, self._waiting = self._waiting, deque()

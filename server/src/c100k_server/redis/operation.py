@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from c100k_server.redis.errors import OutcomeUnknownError, StateUnavailableError
 from c100k_server.redis.script import Script
 
-# How long an operation may take, retries included; half a second more when its last try meets silence.
+# How long an operation may take unless it says otherwise, retries included; half a second more when its last try meets
+# silence.
 TIMEOUT_S = 2.0
 
 Argument: TypeAlias = str | bytes | int | float
@@ -32,6 +33,7 @@ class Operation:
         "sent",
         "slot",
         "started",
+        "timeout_s",
     )
 
     def __init__(
@@ -50,6 +52,7 @@ class Operation:
         self.slot = slot
         self.future = future
         self.started = started
+        self.timeout_s = timeout_s
         self.deadline = started + timeout_s
         self.durable = durable
         self.repeatable = repeatable

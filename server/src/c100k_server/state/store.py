@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # A lease is renewed so often while it lasts.
 RENEWALS = 3
 BEATS_PER_S = 4
+# How long a client that comes back may be kept waiting: rather than have it ask again and again while a master fails
+# over, which takes about three seconds.
+CLAIM_TIMEOUT_S = 4.0
 
 
 class Claimed(msgspec.Struct):
@@ -130,8 +133,9 @@ class SessionStore:
             return
         owner = self._new_owner()
         spared = self.node_prefix if spare_node else ""
+        args = (owner, self.lease_ms, after, spared)
         claimed = self.redis.script(
-            scripts.CLAIM, session_keys(session_id), (owner, self.lease_ms, after, spared), durable=True
+            scripts.CLAIM, session_keys(session_id), args, durable=True, timeout_s=CLAIM_TIMEOUT_S
         )
         claimed.add_done_callback(partial(self._claimed, session_id, owner, done))
 

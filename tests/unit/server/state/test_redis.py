@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from c100k_server.config import Address
 from c100k_server.redis import CommandError, OutcomeUnknownError, Script, StateUnavailableError, key_slot
 from c100k_server.redis.cluster import Cluster, Settings
-from c100k_server.redis.replicas import has_living_replica
+from c100k_server.redis.replicas import has_living_replica, was_in_step
 
 COUNT = Script(
     "count to, once",
@@ -250,3 +250,34 @@ def test_only_what_the_majority_calls_dead_is_dead(replica: str, expected: bool)
         "c :4@5 slave d 0",
     ]
     assert has_living_replica("\n".join(rows)) is expected
+
+
+def test_a_master_that_was_replaced_is_not_the_last_to_have_a_write() -> None:
+    rows = ["a 127.0.0.1:1@2 myself,slave b 0 0 2 connected", "b :2@3 master - 0 0 2 connected 0-10"]
+    assert has_living_replica("\n".join(rows))
+
+
+LINKED = {
+    "role": "slave",
+    "master_link_status": "up",
+    "master_last_io_seconds_ago": "1",
+    "master_sync_in_progress": "0",
+}
+
+
+@pytest.mark.parametrize(
+    ("differently", "expected"),
+    [
+        ({}, True),
+        ({"master_last_io_seconds_ago": "4"}, False),
+        ({"master_sync_in_progress": "1"}, False),
+        ({"role": "master"}, False),
+        ({"master_link_status": "down", "master_link_down_since_seconds": "1"}, True),
+        ({"master_link_status": "down", "master_link_down_since_seconds": "4"}, False),
+        # It has started anew, and has nothing.
+        ({"master_link_status": "down", "master_link_down_since_seconds": "-1"}, False),
+        ({"master_link_status": "down"}, False),
+    ],
+)
+def test_a_replica_is_in_step_that_heard_from_its_master_just_now(differently: dict[str, str], expected: bool) -> None:
+    assert was_in_step({**LINKED, **differently}, within_s=3) is expected

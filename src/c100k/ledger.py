@@ -1,7 +1,8 @@
 """The ledger: every second, on every host, how many connections the client, the server and the kernel count.
 
-The kernel's column is `/proc/net/sockstat` ("TCP: inuse") less what was in use before the first connect. Both ends of
-the load lie on the run's own hosts, so per host `kernel = client + server`, and over all hosts `client = server`.
+The kernel's column is `/proc/net/sockstat` ("TCP: inuse") less the sockets of Redis in the same second, whose number
+changes with each failover, and less what else was in use before the first connect. Both ends of the load lie on the
+run's own hosts, so per host `kernel = client + server`, and over all hosts `client = server`.
 
 A server that was killed on purpose counts nothing, and has nothing: that is known, and written as 0.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +66,14 @@ def entries(
 
 def _idle(host: HostSamples, started_at: float) -> float | None:
     """Sockets in use just before the load began, when all listeners of the run were up: the median of those seconds."""
-    before = [row["tcp_inuse"] for t, row in sorted(host.kernel.items()) if t < started_at and "tcp_inuse" in row]
-    return statistics.median_low(before[-IDLE_S:]) if before else None
+    before = [_sockets(row) for t, row in sorted(host.kernel.items()) if t < started_at]
+    known = [sockets for sockets in before if sockets is not None]
+    return statistics.median_low(known[-IDLE_S:]) if known else None
+
+
+def _sockets(row: Mapping[str, float]) -> float | None:
+    """What is in use, without what is of Redis."""
+    return row["tcp_inuse"] - row["tcp_redis"] if {"tcp_inuse", "tcp_redis"} <= row.keys() else None
 
 
 def _client(host: HostSamples, t: int) -> int | None:
@@ -82,10 +89,8 @@ def _server(host: HostSamples, t: int, outages: Iterable[Outage]) -> int | None:
 
 
 def _kernel(host: HostSamples, t: int, idle: float | None) -> int | None:
-    row = host.kernel.get(t)
-    if row is None or idle is None or "tcp_inuse" not in row:
-        return None
-    return max(0, int(row["tcp_inuse"] - idle))
+    sockets = _sockets(host.kernel.get(t, {}))
+    return None if sockets is None or idle is None else max(0, int(sockets - idle))
 
 
 @dataclass(frozen=True)

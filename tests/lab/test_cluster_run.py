@@ -16,7 +16,7 @@ DEATH = {"c100k_faults": [{"at_s": 5, "kind": "silent_death", "host": "node2", "
 
 
 def test_sessions_outlive_the_silent_death_of_their_host(harness: Harness, tmp_path: Path) -> None:
-    arguments = (*SMALL, "-e", "c100k_hold_s=40", "-e", json.dumps(DEATH), "-e", f"state_secrets_dir={tmp_path}")
+    arguments = (*SMALL, "-e", "c100k_hold_s=48", "-e", json.dumps(DEATH), "-e", f"state_secrets_dir={tmp_path}")
     finished = harness.run(*arguments, scenario="cluster", timeout_s=480)
 
     run = finished.run
@@ -40,6 +40,9 @@ def test_sessions_outlive_the_silent_death_of_their_host(harness: Harness, tmp_p
     assert writes["acknowledged"] > 500
     assert (writes["lost"], writes["duplicated"], writes["reordered"], writes["unread"]) == (0, 0, 0, 0)
 
+    # Some connections of Redis are between other hosts by then; nothing else that the kernels count has changed.
+    assert run["ledger"]["disagreement"] == 0
+    assert run["ledger"]["kernel_coverage"] > 0.1
     assert run["connections"]["unexplained_closes"] == 0
     assert run["connections"]["explained_closes"] >= recovery["sessions_affected"]
     assert run["state"]["complete"], run["state"]["problems"]

@@ -56,13 +56,37 @@ def test_a_guest_is_not_counted_twice(sampler: ModuleType) -> None:
 
 
 def test_a_kernel_row_of_this_machine_is_complete(sampler: ModuleType) -> None:
-    row = dict(zip(sampler.KERNEL, sampler.kernel_row(1_795_000_000), strict=True))
+    row = dict(zip(sampler.KERNEL, sampler.kernel_row(1_795_000_000, []), strict=True))
 
     assert row["t"] == 1_795_000_000
     for column in ("tcp_inuse", "tcp_tw", "tcp_alloc", "tcp_mem_pages", "listen_overflows", "listen_drops"):
         assert isinstance(row[column], int), column
+    assert row["tcp_redis"] == 0
     assert row["mem_available_bytes"] > 1 << 20
     assert 0 < float(row["cpu_busy_s"]) < float(row["cpu_total_s"])
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_sockets_are_counted_by_their_ports(sampler: ModuleType, family: int, address: str) -> None:
+    with (
+        socket.create_server((address, 0), family=family) as listener,
+        socket.create_server((address, 0), family=family) as other,
+    ):
+        port, other_port = listener.getsockname()[1], other.getsockname()[1]
+        connections = [socket.create_connection((address, port)) for _ in range(3)]
+        accepted = [listener.accept()[0] for _ in connections]
+
+        # The listener, and both ends of each connection.
+        assert sampler.sockets_with([port], family) == 7
+        assert sampler.sockets_with([1, port, other_port], family) == 8
+        assert sampler.sockets_with([other_port, 1], family) == 1
+        assert sampler.sockets_with([1, 2, 3], family) == 0
+        assert sampler.redis_sockets([port, other_port]) == 8
+
+        # Who closes first leaves a socket that waits, and is not in use.
+        for each in (*connections, *accepted):
+            each.close()
+        assert sampler.sockets_with([port], family) == 1
 
 
 def test_metrics_become_one_row_a_worker_with_causes_added_up(sampler: ModuleType) -> None:

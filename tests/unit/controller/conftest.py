@@ -63,6 +63,7 @@ class RawHost:
     client: dict[int, int] = field(default_factory=dict)
     server: dict[int, int] = field(default_factory=dict)
     kernel: dict[int, int] = field(default_factory=dict)
+    redis: dict[int, int] = field(default_factory=dict)
     causes: list[tuple[Any, ...]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     workers: list[dict[str, Any]] = field(default_factory=list)
@@ -87,7 +88,8 @@ class RawHost:
         _write_csv(
             directory / f"{self.name}-w0-causes.csv", ("t", "phase", "kind", "target", "cause", "count"), self.causes
         )
-        _write_csv(directory / "kernel.csv", ("t", "tcp_inuse"), self.kernel.items())
+        rows = [(t, sockets + self.redis.get(t, 0), self.redis.get(t, 0)) for t, sockets in self.kernel.items()]
+        _write_csv(directory / "kernel.csv", ("t", "tcp_inuse", "tcp_redis"), rows)
         self._write_server(directory)
         if self.heard:
             columns = "moment target listeners delivered duplicated last_ms"

@@ -11,16 +11,20 @@ import csv
 import os
 import re
 import signal
+import socket
+import struct
 import threading
 import time
 import urllib.request
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
 
 KERNEL = (
     "t",
     "tcp_inuse",
+    "tcp_redis",
     "tcp_tw",
     "tcp_alloc",
     "tcp_mem_pages",
@@ -53,6 +57,17 @@ ANSWER_LIMIT_S = 0.7
 
 #: A timer may fire a little before its second begins.
 EARLY_S = 0.1
+
+#: From linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h.
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_NLM_F_REQUEST_DUMP = 0x301
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_INET_DIAG_REQ_BYTECODE = 1
+_BC_JUMP, _BC_LOCAL_AT_LEAST, _BC_LOCAL_AT_MOST, _BC_REMOTE_AT_LEAST, _BC_REMOTE_AT_MOST = 1, 2, 3, 4, 5
+
+#: What "TCP: inuse" counts: every state of include/net/tcp_states.h but SYN_RECV, TIME_WAIT and NEW_SYN_RECV.
+_STATES_IN_USE = 0xFFE & ~(1 << 3) & ~(1 << 6)
 
 _METRIC = re.compile(r'^(c100k_server_\w+)\{(?:.*,)?worker="([^"]+)".*\} (\S+)$', re.MULTILINE)
 
@@ -93,14 +108,75 @@ def cpu_seconds(text: str) -> tuple[float, float]:
     return (sum(ticks) - idle) / per_second, sum(ticks) / per_second
 
 
-def kernel_row(t: int) -> list[object]:
+def port_filter(ports: Sequence[int]) -> bytes:
+    """A program for the kernel that passes sockets with one of these ports at either end.
+
+    Each test of one port at one end is 20 bytes: at least it, at most it, and then past all others; else the next test.
+    What falls past the last one by 4 bytes more is refused.
+    """
+    ends = ((_BC_LOCAL_AT_LEAST, _BC_LOCAL_AT_MOST), (_BC_REMOTE_AT_LEAST, _BC_REMOTE_AT_MOST))
+    tests = [(*end, port) for port in ports for end in ends]
+    program = b""
+    for left, (at_least, at_most, port) in zip(range(len(tests) - 1, -1, -1), tests, strict=True):
+        beyond = 20 if left else 24
+        program += struct.pack("=BBHBBH", at_least, 8, beyond, 0, 0, port)
+        program += struct.pack("=BBHBBH", at_most, 8, beyond - 8, 0, 0, port)
+        program += struct.pack("=BBH", _BC_JUMP, 4, left * 20 + 4)
+    return program
+
+
+def sockets_with(ports: Sequence[int], family: int) -> int:
+    """How many TCP sockets of a family are in use that have one of these ports at either end, as the kernel says.
+
+    Raises:
+        OSError: the kernel does not tell.
+    """
+    program = port_filter(ports)
+    attribute = struct.pack("=HH", 4 + len(program), _INET_DIAG_REQ_BYTECODE) + program
+    body = struct.pack("=BBBxI48x", family, socket.IPPROTO_TCP, 0, _STATES_IN_USE) + attribute
+    header = struct.pack("=IHHII", 16 + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 0, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+        kernel.settimeout(ANSWER_LIMIT_S)
+        kernel.send(header + body)
+        count = 0
+        while True:
+            for kind, rest in netlink_messages(kernel.recv(1 << 16)):
+                if kind == _NLMSG_DONE:
+                    return count
+                if kind == _NLMSG_ERROR:
+                    raise OSError(-struct.unpack_from("=i", rest)[0], "sock_diag")
+                count += 1
+
+
+def netlink_messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The kind and the rest of each message."""
+    at = 0
+    while at < len(data):
+        size, kind = struct.unpack_from("=IH", data, at)
+        yield kind, data[at + 16 : at + size]
+        at += (size + 3) & ~3
+
+
+def redis_sockets(ports: Sequence[int]) -> int | str:
+    """The sockets of Redis, empty where the kernel does not tell."""
+    if not ports:
+        return 0
+    try:
+        return sum(sockets_with(ports, family) for family in (socket.AF_INET, socket.AF_INET6))
+    except OSError:
+        return ""
+
+
+def kernel_row(t: int, redis_ports: Sequence[int]) -> list[object]:
     tcp = sockets(read("/proc/net/sockstat") + read("/proc/net/sockstat6"))
     listening = paired(read("/proc/net/netstat"), "TcpExt:")
     available = re.search(r"^MemAvailable:\s+(\d+)", read("/proc/meminfo"), re.MULTILINE)
     busy_s, total_s = cpu_seconds(read("/proc/stat"))
     return [
         t,
-        *(tcp.get(name, "") for name in ("inuse", "tw", "alloc", "mem")),
+        tcp.get("inuse", ""),
+        redis_sockets(redis_ports),
+        *(tcp.get(name, "") for name in ("tw", "alloc", "mem")),
         *(listening.get(name, "") for name in ("ListenOverflows", "ListenDrops")),
         *(read(f"/proc/sys/net/netfilter/nf_conntrack_{name}").strip() for name in ("count", "max")),
         int(available[1]) * 1024 if available else "",
@@ -137,7 +213,7 @@ def ask(url: str) -> str:
         return ""
 
 
-def sample(output: Path, url: str, stop: threading.Event) -> None:
+def sample(output: Path, url: str, redis_ports: Sequence[int], stop: threading.Event) -> None:
     """Write rows until `stop` is set; each is in the file before the next second begins."""
     with (
         (output / "kernel.csv").open("a", newline="", buffering=1) as kernel,
@@ -153,7 +229,7 @@ def sample(output: Path, url: str, stop: threading.Event) -> None:
             if stop.wait(1 - now % 1):
                 return
             t = int(time.time() + EARLY_S)
-            kernel_rows.writerow(kernel_row(t))
+            kernel_rows.writerow(kernel_row(t, redis_ports))
             worker_rows.writerows(server_rows(t, ask(url)))
 
 
@@ -161,11 +237,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--output", type=Path, required=True, help="the folder for kernel.csv and server.csv")
     parser.add_argument("--metrics", default="http://127.0.0.1:7001/metrics", help="the server's metrics")
+    parser.add_argument("--redis-ports", type=int, nargs="*", default=[], help="sockets with these are told apart")
     arguments = parser.parse_args()
     stop = threading.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda _number, _frame: stop.set())
-    sample(arguments.output, arguments.metrics, stop)
+    sample(arguments.output, arguments.metrics, arguments.redis_ports, stop)
 
 
 if __name__ == "__main__":

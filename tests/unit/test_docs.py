@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ import yaml
 
 from c100k import cli
 from c100k.rules import METRICS
+from c100k_loadgen import cli as loadgen_cli
+from c100k_loadgen import thresholds
+from c100k_loadgen.url import parse_url
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,6 +39,15 @@ def variables() -> set[str]:
     return found
 
 
+def check_load(arguments: list[str]) -> None:
+    options = loadgen_cli.parser().parse_args(arguments)
+    for threshold in getattr(options, "sla", None) or []:
+        thresholds.parse(threshold)
+    if options.command == "run":
+        parse_url(options.target)
+        assert json.loads(options.arguments or "{}") is not None
+
+
 @pytest.mark.parametrize(("page", "words"), list(commands()))
 def test_the_command_exists(page: str, words: list[str]) -> None:
     program, *arguments = words
@@ -44,6 +57,8 @@ def test_the_command_exists(page: str, words: list[str]) -> None:
         arguments = [word for argument in arguments[1:] for word in shlex.split(argument.partition("=")[2])]
     elif program == ".venv/bin/c100k":
         cli.parser().parse_args(arguments)
+    elif program == ".venv/bin/c100k-loadgen":
+        check_load(arguments)
     elif program in (".venv/bin/ansible-playbook", ".venv/bin/python"):
         assert (ROOT / arguments[0]).exists()
     else:

@@ -102,6 +102,8 @@ def _file_problems(plan: Plan, limits: Limits) -> list[str]:
 
 
 def _port_problems(plan: Plan, limits: Limits) -> list[str]:
+    if all(target.unix for target in plan.targets):
+        return []
     sources = max(1, len(plan.source_addresses))
     pairs = len(plan.targets) * sources
     most = math.ceil(plan.connections / pairs)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import ssl
 from typing import Literal
 
 Kind = Literal["connect_error", "close", "message_error"]
 
 _BY_ERRNO = {
     errno.ECONNREFUSED: "refused",
+    errno.EAGAIN: "refused",
     errno.ECONNRESET: "reset",
     errno.ECONNABORTED: "reset",
     errno.EPIPE: "reset",
     errno.ETIMEDOUT: "timeout",
+    errno.ENOENT: "unreachable",
     errno.EHOSTUNREACH: "unreachable",
     errno.ENETUNREACH: "unreachable",
     errno.EHOSTDOWN: "unreachable",
@@ -27,3 +30,15 @@ _BY_ERRNO = {
 def cause_of(number: int | None) -> str:
     """The cause for an `errno`; `os_error` for one that has no name of its own here (no memory, say)."""
     return _BY_ERRNO.get(number or 0, "os_error")
+
+
+def cause_of_error(error: OSError) -> str:
+    """The cause for an error of the system or of TLS, which has no `errno`."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return "bad_certificate"
+        case ssl.SSLError():
+            return "tls_failed"
+        case ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
+            return "reset"
+    return cause_of(error.errno)

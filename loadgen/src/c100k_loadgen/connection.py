@@ -7,7 +7,7 @@ import enum
 from collections.abc import Callable
 from typing import ClassVar, Protocol, cast
 
-from c100k_loadgen.causes import cause_of
+from c100k_loadgen.causes import cause_of_error
 from c100k_loadgen.phases import Phase
 
 #: What a server may leave unread before the connection is given up (cause `slow_server`), and how long a message it may
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
         if self.state is State.OPENING and error is None:
             self._end("closed_in_handshake")
         else:
-            self._end("eof" if error is None else cause_of(getattr(error, "errno", None)))
+            self._end("eof" if error is None else cause_of_error(error) if isinstance(error, OSError) else "os_error")
 
     def fail(self, cause: str) -> None:
         """Give the connection up, at once."""

@@ -22,6 +22,37 @@ class PlanError(LoadgenError):
         super().__init__("\n".join(f"{source}: {problem}" for problem in problems))
 
 
+class CredentialsError(LoadgenError):
+    """A token or certificates that were named cannot be had."""
+
+    exit_code = 2
+
+
+class UrlError(LoadgenError):
+    """This is no address of an MCP server that can be asked."""
+
+    exit_code = 2
+
+
+class DiscoveryError(LoadgenError):
+    """The server cannot be reached, or speaks no revision of MCP that this generator does."""
+
+
+class ThresholdError(LoadgenError):
+    """This is no threshold."""
+
+    exit_code = 2
+
+
+class ResultsError(LoadgenError):
+    """There is no run to be reported on."""
+
+    exit_code = 2
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: no run can be read here: {reason}.")
+
+
 class OutputExistsError(LoadgenError):
     """The output directory already holds a run of this host, which is never overwritten."""
 

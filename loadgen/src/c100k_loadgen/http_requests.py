@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from c100k_loadgen.messages import (
     INITIALIZED,
     STATELESS_REVISION,
@@ -10,46 +12,56 @@ from c100k_loadgen.messages import (
     listen_request,
     subscribe_request,
 )
-from c100k_loadgen.plan import Target
-
-PATH = "/mcp"
+from c100k_loadgen.plan import Plan, Target
 
 LENGTH = b"Content-Length: "
 
 
-def _head(method: str, target: Target, *headers: str) -> bytes:
-    host = f"[{target.address}]" if ":" in target.address else target.address
-    lines = (f"{method} {PATH} HTTP/1.1", f"Host: {host}:{target.port}", *headers)
-    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
+class Site(NamedTuple):
+    """Where requests go, as their heads say it: the header Host, the path, and further headers of every request."""
+
+    host: str
+    path: str
+    headers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, plan: Plan, target: Target, token: str | None) -> Site:
+        name = target.host_name or ("localhost" if target.unix else target.address)
+        host = f"[{name}]" if ":" in name else name
+        # Nobody names the port that goes without saying, and some servers know themselves only by what is usual.
+        if not target.unix and (target.port != (443 if plan.tls else 80) or not target.host_name):
+            host += f":{target.port}"
+        return cls(host, target.path, () if token is None else (f"Authorization: Bearer {token}",))
+
+    def head(self, method: str, *headers: str) -> bytes:
+        """The head of a request, without the empty line at its end."""
+        lines = (f"{method} {self.path} HTTP/1.1", f"Host: {self.host}", *self.headers, *headers)
+        return "".join(f"{line}\r\n" for line in lines).encode("ascii")
+
+    def post(self, *headers: str) -> bytes:
+        """The head of a POST as far as it is always the same: what is left is its length."""
+        return self.head(
+            "POST", "Accept: application/json, text/event-stream", "Content-Type: application/json", *headers
+        )
 
 
-def _post(target: Target, *headers: str) -> bytes:
-    """The head of a POST as far as it is always the same: what is left is its length."""
-    return _head(
-        "POST",
-        target,
-        "Accept: application/json, text/event-stream",
-        "Content-Type: application/json",
-        *headers,
-    )
-
-
-def _whole(head: bytes, body: bytes) -> bytes:
+def whole(head: bytes, body: bytes) -> bytes:
+    """A POST, from what `Site.post` made."""
     return b"%b%b%d\r\n\r\n%b" % (head, LENGTH, len(body), body)
 
 
 class SessionRequests:
-    """To one target, in the era of sessions. `head` goes before the id of the session and the length of the body."""
+    """To one site, in the era of sessions. `head` goes before the id of the session and the length of the body."""
 
     __slots__ = ("_get", "head", "initialize", "protocol", "subscribe")
 
-    def __init__(self, target: Target, protocol: str, uri: str | None) -> None:
+    def __init__(self, site: Site, protocol: str, uri: str | None) -> None:
         version = f"MCP-Protocol-Version: {protocol}"
         self.protocol = protocol
-        self.initialize = _whole(_post(target), initialize_request(protocol))
+        self.initialize = whole(site.post(), initialize_request(protocol))
         self.subscribe = None if uri is None else subscribe_request(uri)
-        self.head = _post(target, version)
-        self._get = _head("GET", target, "Accept: text/event-stream", version)
+        self.head = site.post(version)
+        self._get = site.head("GET", "Accept: text/event-stream", version)
 
     initialized = INITIALIZED
 
@@ -64,12 +76,12 @@ class SessionRequests:
 
 
 class StatelessRequests:
-    """To one target, in the stateless era. `head` goes before the length of a call of `tool`."""
+    """To one site, in the stateless era. `head` goes before the length of a call of `tool`."""
 
     __slots__ = ("discover", "head", "listen")
 
-    def __init__(self, target: Target, tool: str, uri: str | None) -> None:
+    def __init__(self, site: Site, tool: str, uri: str | None) -> None:
         version = f"MCP-Protocol-Version: {STATELESS_REVISION}"
-        self.discover = _whole(_post(target, version, "Mcp-Method: server/discover"), discover_request())
-        self.listen = _whole(_post(target, version, "Mcp-Method: subscriptions/listen"), listen_request(uri))
-        self.head = _post(target, version, "Mcp-Method: tools/call", f"Mcp-Name: {tool}")
+        self.discover = whole(site.post(version, "Mcp-Method: server/discover"), discover_request())
+        self.listen = whole(site.post(version, "Mcp-Method: subscriptions/listen"), listen_request(uri))
+        self.head = site.post(version, "Mcp-Method: tools/call", f"Mcp-Name: {tool}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from c100k_loadgen.connection import Connection, Owner
-from c100k_loadgen.http_requests import SessionRequests, StatelessRequests
+from c100k_loadgen.http_requests import SessionRequests, Site, StatelessRequests
 from c100k_loadgen.http_session import HttpSession, SessionStream
 from c100k_loadgen.http_stateless import ListenStream, StatelessConnection
 from c100k_loadgen.plan import Plan
@@ -16,35 +16,40 @@ from c100k_loadgen.tcp import TcpSession
 Connect = Callable[[int, str, int], Connection | None]
 
 
-def callers(plan: Plan, owner: Owner, tool: str) -> Connect:
-    """Makes connections that call `tool`, of the era of the plan."""
-    protocol, uri = plan.protocol, plan.fan_out.uri if plan.fan_out else None
+def callers(plan: Plan, owner: Owner, tool: str, token: str | None, *, subscribed: bool) -> Connect:
+    """Makes connections that call `tool`, of the era of the plan. Sessions may be `subscribed` to what is published."""
+    protocol, uri = plan.protocol, plan.fan_out.uri if plan.fan_out and subscribed else None
     if plan.transport == "tcp":
         return lambda number, target, attempts: TcpSession(owner, number, target, attempts, protocol)
+    sites = _sites(plan, token)
     if plan.stateless:
-        stateless = {each.name: StatelessRequests(each, tool, None) for each in plan.targets}
+        stateless = {name: StatelessRequests(site, tool, None) for name, site in sites.items()}
         return lambda number, target, attempts: StatelessConnection(owner, number, target, attempts, stateless[target])
-    # Those who only publish need not hear of it.
-    subscribed = uri if tool == "echo" else None
-    sessions = {each.name: SessionRequests(each, protocol, subscribed) for each in plan.targets}
+    sessions = {name: SessionRequests(site, protocol, uri) for name, site in sites.items()}
     return lambda number, target, attempts: HttpSession(owner, number, target, attempts, sessions[target])
 
 
-def listeners(plan: Plan, owner: Owner) -> Connect:
+def listeners(plan: Plan, owner: Owner, token: str | None) -> Connect:
     """Makes `subscriptions/listen` streams."""
     uri = plan.fan_out.uri if plan.fan_out else None
-    requests = {each.name: StatelessRequests(each, "", uri) for each in plan.targets}
+    requests = {name: StatelessRequests(site, "", uri) for name, site in _sites(plan, token).items()}
     return lambda number, target, attempts: ListenStream(owner, number, target, attempts, requests[target], uri)
+
+
+def _sites(plan: Plan, token: str | None) -> dict[str, Site]:
+    return {target.name: Site.of(plan, target, token) for target in plan.targets}
 
 
 class StreamedSessions:
     """Sessions with a GET stream each: a session has an even number, and its stream the next one."""
 
-    def __init__(self, plan: Plan, owner: Owner) -> None:
+    def __init__(self, plan: Plan, owner: Owner, token: str | None) -> None:
         self._owner = owner
         self._uri = plan.fan_out.uri if plan.fan_out else None
-        self._requests = {each.name: SessionRequests(each, plan.protocol, None) for each in plan.targets}
-        self._make_session = callers(plan, owner, "echo")
+        self._requests = {
+            name: SessionRequests(site, plan.protocol, None) for name, site in _sites(plan, token).items()
+        }
+        self._make_session = callers(plan, owner, plan.tool, token, subscribed=True)
         self._sessions: dict[int, HttpSession] = {}
         self._streams: dict[int, SessionStream] = {}
 

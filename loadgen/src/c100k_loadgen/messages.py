@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import string
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -256,6 +256,32 @@ def _request(request_id: int, method: str, params: dict[str, Any]) -> bytes:
 
 def _line(message: dict[str, Any]) -> bytes:
     return msgspec.json.encode(message) + b"\n"
+
+
+class Call(Protocol):
+    """The call that messages are: its bytes, and the text that must come back, None where any result will do."""
+
+    def message(self, request_id: int) -> tuple[bytes, str | None]: ...
+
+
+def call_of(tool: str, arguments: dict[str, Any] | None, payload_bytes: int, *, stateless: bool) -> Call:
+    """`echo` is checked by its text when it is left to this generator what to say."""
+    if tool == "echo" and arguments is None:
+        return EchoCall(payload_bytes, stateless=stateless)
+    return ToolCall(tool, arguments or {}, stateless=stateless)
+
+
+class ToolCall:
+    """`tools/call` of any tool; its result may be anything but an error."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self, tool: str, arguments: dict[str, Any], *, stateless: bool = False) -> None:
+        params = {"name": tool, "arguments": arguments, **({"_meta": _META} if stateless else {})}
+        self._end = b',"method":"tools/call","params":%b}\n' % msgspec.json.encode(params)
+
+    def message(self, request_id: int) -> tuple[bytes, None]:
+        return b'{"jsonrpc":"2.0","id":%d%b' % (request_id, self._end), None
 
 
 class EchoCall:

@@ -8,15 +8,17 @@ sockets wait in one epoll set of their own, which the event loop watches as a si
 from __future__ import annotations
 
 import asyncio
+import errno
 import heapq
 import math
 import select
 import socket
+import ssl
 import time
 from typing import NamedTuple
 
 from c100k_loadgen.assignment import Assignment
-from c100k_loadgen.causes import cause_of
+from c100k_loadgen.causes import cause_of, cause_of_error
 from c100k_loadgen.connection import Connection
 from c100k_loadgen.kinds import Connect
 from c100k_loadgen.plan import Target
@@ -35,10 +37,13 @@ _TICK_S = 0.002
 
 
 class Destination(NamedTuple):
+    """A target, and the source address to reach it from. Its certificate must be for `server_name`."""
+
     name: str
     family: int
-    address: tuple[str, int]
+    address: tuple[str, int] | str
     source: str | None
+    server_name: str
 
 
 def destination(assignment: Assignment, number: int, to: Target | None = None) -> Destination:
@@ -54,8 +59,16 @@ def destination(assignment: Assignment, number: int, to: Target | None = None) -
         target = next(each for each in plan.targets if each.name == name)
     target = to or target
     source = sources[turn // len(plan.targets) % len(sources)] if sources else None
-    family = socket.AF_INET6 if ":" in target.address else socket.AF_INET
-    return Destination(target.name, family, (target.address, target.port), source)
+    server_name = target.host_name or target.address
+    family, address = target_address(target)
+    return Destination(target.name, family, address, source, server_name)
+
+
+def target_address(target: Target) -> tuple[socket.AddressFamily, tuple[str, int] | str]:
+    """The family and address to connect a socket to."""
+    if target.unix:
+        return socket.AF_UNIX, target.address
+    return socket.AF_INET6 if ":" in target.address else socket.AF_INET, (target.address, target.port)
 
 
 def connecting_socket(to: Destination) -> socket.socket:
@@ -66,13 +79,17 @@ def connecting_socket(to: Destination) -> socket.socket:
     """
     made = socket.socket(to.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if to.family != socket.AF_UNIX:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if to.source is not None:
             made.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             made.bind((to.source, 0))
         made.connect(to.address)
-    except BlockingIOError:
-        return made
+    except BlockingIOError as error:
+        if error.errno == errno.EINPROGRESS:
+            return made
+        made.close()  # a Unix socket whose backlog is full
+        raise
     except OSError:
         made.close()
         raise
@@ -85,8 +102,16 @@ class Opener:
     Of connections that belong together the first is opened in its turn, the others when they are asked for.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connect: Connect, assignment: Assignment, start: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connect: Connect,
+        assignment: Assignment,
+        start: float,
+        encryption: ssl.SSLContext | None,
+    ) -> None:
         plan = assignment.plan
+        self._encryption = encryption
         self._each = plan.connections_each
         self._wanted = assignment.connections // self._each
         # The ramp is evened out over the workers of this host too: each takes every n-th connect.
@@ -106,7 +131,7 @@ class Opener:
         self._again: list[tuple[float, int, int]] = []  # heap of (not before, number, attempts so far)
         self._again_allowance, self._again_counted_at = 0.0, start
         self._opening: dict[Connection, tuple[float, socket.socket]] = {}  # oldest first
-        self._connecting: dict[int, tuple[socket.socket, Connection]] = {}
+        self._connecting: dict[int, tuple[socket.socket, Connection, str]] = {}  # and its server's name
         self._adopting: set[asyncio.Task[None]] = set()
         self._epoll = select.epoll()
         self._timer: asyncio.TimerHandle | None = None
@@ -183,7 +208,7 @@ class Opener:
         """Drop everything that is under way, without counting it."""
         self.end_retries()
         self._loop.remove_reader(self._epoll.fileno())
-        for made, _ in self._connecting.values():
+        for made, *_ in self._connecting.values():
             made.close()
         self._connecting.clear()
         for connection in self._opening:
@@ -247,7 +272,7 @@ class Opener:
             connection.fail(cause_of(error.errno))
             return
         self._opening[connection] = now, made
-        self._connecting[made.fileno()] = made, connection
+        self._connecting[made.fileno()] = made, connection, to.server_name
         self._epoll.register(made.fileno(), select.EPOLLOUT)
 
     def _give_up(self, connection: Connection, made: socket.socket, cause: str) -> None:
@@ -259,21 +284,30 @@ class Opener:
     def _connected(self) -> None:
         """Connects that came to an end, one way or the other."""
         for descriptor, _ in self._epoll.poll(0):
-            made, connection = self._connecting.pop(descriptor)
+            made, connection, server_name = self._connecting.pop(descriptor)
             self._epoll.unregister(descriptor)
             error = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:
                 made.close()
                 connection.fail(cause_of(error))
                 continue
-            task = self._loop.create_task(self._adopt(made, connection))
+            task = self._loop.create_task(self._adopt(made, connection, server_name))
             self._adopting.add(task)
             task.add_done_callback(self._adopting.discard)
 
-    async def _adopt(self, made: socket.socket, connection: Connection) -> None:
+    async def _adopt(self, made: socket.socket, connection: Connection, server_name: str) -> None:
         """Hand a connected socket to the event loop."""
         try:
-            await self._loop.create_connection(lambda: connection, sock=made)
+            if self._encryption is None:
+                await self._loop.create_connection(lambda: connection, sock=made)
+            else:
+                await self._loop.create_connection(
+                    lambda: connection,
+                    sock=made,
+                    ssl=self._encryption,
+                    server_hostname=server_name,
+                    ssl_handshake_timeout=self._timeout_s,
+                )
         except OSError as error:
             made.close()
-            connection.fail(cause_of(error.errno))
+            connection.fail(cause_of_error(error))

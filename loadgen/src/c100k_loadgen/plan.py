@@ -10,6 +10,7 @@ import difflib
 import ipaddress
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,17 +26,46 @@ from c100k_loadgen.phases import Timetable
 Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=200)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=0, le=30 * 24 * 3600)]
+#: What goes into a header as it is.
+Visible = Annotated[str, Meta(pattern=r"\A[!-~]+\Z", max_length=1000)]
 
 #: How long after its reading a plan without `start_at` begins.
 _LEAD_S = 1
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A server: the name it is counted under, and where it listens."""
+    """A server: the name it is counted under, and where it listens, an IP address and port or a Unix socket's path.
+
+    `host_name` is what its certificate must be for and what the header Host says, by default the address; `path` is
+    that of its MCP endpoint over HTTP.
+    """
 
     name: Name
     address: str
-    port: Annotated[int, Meta(ge=1, le=65535)]
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    host_name: Visible | None = None
+    path: Visible = "/mcp"
+
+    @property
+    def unix(self) -> bool:
+        return self.address.startswith("/")
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """TLS to every target: `ca_file` has the authorities, instead of the system's; `insecure` checks nothing."""
+
+    ca_file: str | None = None
+    insecure: bool = False
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """Where each worker reads the bearer token from, a file or a variable of its environment.
+
+    The plan is kept with what was measured, so the token itself is never in it.
+    """
+
+    file: str | None = None
+    env: str | None = None
 
 
 class FanOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,18 +105,27 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     With `resume`, sessions outlive their connections: those of one target go on elsewhere within `resume_spread_s` of
     its loss. `increments` is the share of messages that are numbered `increment`s of the session's counter, which each
     session reads within `verify_s` after the hold.
+
+    Messages are calls of `tool`, with `arguments`; those of `echo` without arguments ask for a text of `payload_bytes`,
+    and their answers are held against it. With `reconnect` what is lost in the hold is opened again, and counted.
+
+    The protocol `auto` is what the first target speaks, and the connection `auto` that kind of its era which calls.
     """
 
     schema_version: Literal[1]
     run_id: Name
     host: Name
-    protocol: Literal["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"] = "2025-11-25"
+    protocol: Literal["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28", "auto"] = "2025-11-25"
     transport: Literal["tcp", "http"] = "tcp"
-    connection: Literal["session", "session_stream", "stateless", "listen"] = "session"
+    connection: Literal["session", "session_stream", "stateless", "listen", "auto"] = "session"
     targets: list[Target]
+    tls: Tls | None = None
+    token: Token | None = None
     source_addresses: list[str] = []
     connections: Count
     rate_per_s: Annotated[float, Meta(ge=0)]
+    tool: Visible = "echo"
+    arguments: dict[str, Any] | None = None
     payload_bytes: Annotated[int, Meta(ge=0, le=1 << 20)] = 100
     start_at: Annotated[float, Meta(ge=0)] | None = None
     ramp_s: Seconds = 20
@@ -94,6 +133,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     hold_s: Seconds = 300
     timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 10.0
     workers: Count | Literal["auto"] = "auto"
+    reconnect: bool = False
     controller_timeout_s: Annotated[float, Meta(ge=0)] = 0.0
     fan_out: FanOut | None = None
     resume: bool = False
@@ -141,6 +181,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return Timetable.of(int(self.start_at), self.ramp_s, self.settle_s, self.hold_s)
 
 
+#: Fields that are mappings with fields of their own.
+_NESTED: dict[str, type[msgspec.Struct]] = {"fan_out": FanOut, "probe": Probe, "tls": Tls, "token": Token}
+
+
 def read_plan(path: Path) -> Plan:
     """Read and check the plan at `path`.
 
@@ -172,6 +216,17 @@ def parse_plan(text: str, source: str) -> Plan:
     if reader.problems:
         raise PlanError(source, [f"line {line}: {sentence}" for line, sentence in sorted(reader.problems)])
     return msgspec.convert(fields, Plan)
+
+
+def make_plan(fields: Mapping[str, Any], source: str) -> Plan:
+    """The plan with these fields, which come from no file: its problems have no lines."""
+    reader = _Reader()
+    node = yaml.compose(yaml.safe_dump(dict(fields)), Loader=yaml.SafeLoader)
+    assert node is not None
+    values = reader.fields(node, Plan, "")
+    if reader.problems:
+        raise PlanError(source, [sentence for _, sentence in reader.problems])
+    return msgspec.convert(values, Plan)
 
 
 class _Reader:
@@ -211,11 +266,8 @@ class _Reader:
         if key == "targets":
             values[key] = self._targets(node)
             return
-        if key == "fan_out":
-            values[key] = self.fields(node, FanOut, "fan_out.")
-            return
-        if key == "probe":
-            values[key] = self.fields(node, Probe, "probe.")
+        if key in _NESTED:
+            values[key] = self.fields(node, _NESTED[key], f"{key}.")
             return
         try:
             value = self._constructor.construct_object(node, deep=True)
@@ -248,9 +300,11 @@ class _Reader:
 
     def _together(self, nodes: dict[str, yaml.Node], values: dict[str, Any], prefix: str) -> None:
         """What the type of one field does not say."""
-        if "address" in values and _address(values["address"]) is None:
-            self._add(nodes["address"], f"{prefix}address is {values['address']!r}, which is not an IP address.")
-            del values["address"]
+        if "address" in values:
+            self._place(nodes, values, prefix)
+        token = values.get("token")
+        if token is not None and (token.get("file") is None) == (token.get("env") is None):
+            self._add(nodes["token"], "token needs either file or env.")
         sources = [_address(text) for text in values.get("source_addresses", [])]
         for text, source in zip(values.get("source_addresses", []), sources, strict=True):
             if source is None:
@@ -258,6 +312,8 @@ class _Reader:
         if len(set(sources)) < len(sources):
             self._add(nodes["source_addresses"], "source_addresses holds the same address twice.")
         targets = [_address(target["address"]) for target in values.get("targets", []) if "address" in target]
+        if sources and None in targets:
+            self._add(nodes["source_addresses"], "source_addresses are of no use to reach a Unix socket.")
         if len({address.version for address in (*sources, *targets) if address}) > 1 and sources:
             self._add(nodes["source_addresses"], "source_addresses and targets mix IPv4 and IPv6.")
         if "connections" in values:
@@ -268,13 +324,29 @@ class _Reader:
         if (start_at := values.get("start_at")) is not None and start_at < time.time():
             self._add(nodes["start_at"], f"start_at is {time.time() - start_at:,.1f} s in the past.")
 
+    def _place(self, nodes: dict[str, yaml.Node], values: dict[str, Any], prefix: str) -> None:
+        """Where a target is: an IP address with a port, or a path."""
+        is_path = values["address"].startswith("/")
+        if not is_path and _address(values["address"]) is None:
+            self._add(nodes["address"], f"{prefix}address is {values['address']!r}, which is not an IP address.")
+            del values["address"]
+        elif is_path and values.get("port"):
+            self._add(nodes["port"], f"{prefix}port is {values['port']}, but a Unix socket has none.")
+        elif not is_path and not values.get("port") and ("port" in values or "port" not in nodes):
+            self._add(nodes["address"], f"{prefix}port is missing.")
+
     def _kinds(self, nodes: dict[str, yaml.Node], values: dict[str, Any]) -> None:
         """Kinds of connections, and what goes with them."""
         kind, protocol = values.get("connection", "session"), values.get("protocol", "2025-11-25")
         at = nodes.get("connection") or nodes["connections"]
-        if values.get("transport", "tcp") == "tcp" and kind != "session":
+        if values.get("transport", "tcp") == "tcp" and kind not in ("session", "auto"):
             self._add(at, f"connection is {kind}, which needs transport: http.")
-        if (kind in ("stateless", "listen")) != (protocol == STATELESS_REVISION):
+        if values.get("transport", "tcp") == "tcp" and values.get("token") is not None:
+            self._add(nodes["token"], "token needs transport: http, in whose headers it is sent.")
+        if "auto" in (kind, protocol):
+            if kind == "auto" != protocol:
+                self._add(at, "connection is auto, which needs protocol: auto.")
+        elif (kind in ("stateless", "listen")) != (protocol == STATELESS_REVISION):
             era = STATELESS_REVISION if protocol != STATELESS_REVISION else "2025-11-25 or older"
             self._add(at, f"connection is {kind}, which needs a protocol of its era: {era}, not {protocol}.")
         if kind == "listen" and values.get("rate_per_s"):
@@ -283,6 +355,8 @@ class _Reader:
             self._add(nodes["connections"], "connections must be even: each session has two, one for its stream.")
         if values.get("resume") and (values.get("transport", "tcp"), kind) != ("tcp", "session"):
             self._add(nodes["resume"], "resume needs transport: tcp and connection: session.")
+        if values.get("resume") and ("tool" in values or "arguments" in values or values.get("reconnect")):
+            self._add(nodes["resume"], "resume has tools and reconnects of its own: leave tool, arguments, reconnect.")
         if values.get("increments") and not values.get("resume"):
             self._add(nodes["increments"], "increments needs resume: true, so that no outcome stays unknown.")
         fan_out = values.get("fan_out")

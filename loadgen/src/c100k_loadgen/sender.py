@@ -15,7 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from c100k_loadgen.connection import Connection, State
-from c100k_loadgen.messages import EchoCall, decode_envelope, decode_message, reply_to
+from c100k_loadgen.messages import Call, decode_envelope, decode_message, reply_to
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.recorder import Recorder
 from c100k_loadgen.schedule import Schedule
@@ -27,8 +27,8 @@ _TICK_S = 0.001
 #: Given-up requests that are remembered, so that a late answer is not taken for one to nothing.
 _GIVEN_UP_KEPT = 200_000
 
-#: connection, intended send, actual send (`time.monotonic` seconds), the text that should come back
-Outstanding = tuple[Connection, float, float, str]
+#: connection, intended send, actual send (`time.monotonic` seconds), the text that should come back if one should
+Outstanding = tuple[Connection, float, float, str | None]
 
 
 class Recorders:
@@ -58,7 +58,7 @@ class Sender:
         tally: Tally,
         schedule: Schedule,
         hold_at: float,
-        echo: EchoCall,
+        call: Call,
         timeout_s: float,
         *,
         framed: bool,
@@ -74,7 +74,7 @@ class Sender:
         self._totals = tally.totals
         self._schedule = schedule
         self._hold_at = hold_at
-        self._echo = echo
+        self._call = call
         self._framed = framed
         self._timeout_s = timeout_s
         self._at_boundary = at_boundary
@@ -125,7 +125,7 @@ class Sender:
         self._taken = due = schedule.due(until)
         # More messages than connections: those for the same connection go out in one write.
         batches: defaultdict[Connection, list[bytes]] | None = defaultdict(list) if due - first > len(live) else None
-        clock, outstanding, message, turn = time.monotonic, self.outstanding, self._echo.message, self._turn
+        clock, outstanding, message, turn = time.monotonic, self.outstanding, self._call.message, self._turn
         framed = self._framed
         for k in range(first, due):
             intended = schedule.time_of(k)
@@ -181,7 +181,7 @@ class Sender:
         result = message.result
         if message.error is not None or (result is not None and result.isError):
             self._tally.message_error(self._phase_of(intended), connection.target, "rpc_error")
-        elif result is None or len(result.content) != 1 or result.content[0].text != text:
+        elif result is None or (text is not None and (len(result.content) != 1 or result.content[0].text != text)):
             self._tally.message_error(self._phase_of(intended), connection.target, "wrong_payload")
         else:
             recorders = self.hold if intended >= self._hold_at else self.settle

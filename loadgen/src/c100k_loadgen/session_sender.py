@@ -20,7 +20,7 @@ from c100k_loadgen.messages import (
     SESSION_MOVED,
     STATE_UNAVAILABLE,
     UNAVAILABLE,
-    EchoCall,
+    Call,
     Failure,
     SessionMessage,
     decode_session_message,
@@ -58,14 +58,14 @@ class SessionSender(Sender):
         tally: Tally,
         schedule: Schedule,
         hold_at: float,
-        echo: EchoCall,
+        call: Call,
         timeout_s: float,
         *,
         increments: float,
         on_operation: OnOperation,
         at_boundary: Callable[[float], None],
     ) -> None:
-        super().__init__(loop, tally, schedule, hold_at, echo, timeout_s, framed=False, at_boundary=at_boundary)
+        super().__init__(loop, tally, schedule, hold_at, call, timeout_s, framed=False, at_boundary=at_boundary)
         self._increments = increments
         self._on_operation = on_operation
         self._held_up: set[int] = set()  # outstanding requests whose sessions have been away meanwhile
@@ -93,11 +93,12 @@ class SessionSender(Sender):
         if len(session.unanswered) >= UNANSWERED_MAX:
             self._tally.message_error(self._phase_of(intended), connection.target, "queue_full")
             return
-        line, text = b"", ""
+        line: bytes = b""
+        text: str | None = ""
         if not session.increment_id and request_id * _GOLDEN_RATIO % 1 < self._increments:
             session.begin_increment(request_id)
         else:
-            line, text = self._echo.message(request_id)
+            line, text = self._call.message(request_id)
         now = time.monotonic()
         self.outstanding[request_id] = connection, intended, now, text
         session.unanswered.append(request_id)
@@ -112,7 +113,7 @@ class SessionSender(Sender):
     def _line(self, session: ResumableSession, request_id: int) -> bytes:
         """A request, as it is about to be sent."""
         if request_id != session.increment_id:
-            return self._echo.message(request_id)[0]
+            return self._call.message(request_id)[0]
         session.attempt += 1
         session.in_flight = True
         return increment_request(request_id, session.operation)

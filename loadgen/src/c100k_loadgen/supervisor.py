@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -21,6 +19,7 @@ from c100k_loadgen.errors import OutputExistsError
 from c100k_loadgen.generator_file import GeneratorRecord, RunState, StopReason, WorkerRecord
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.plan import Plan
+from c100k_loadgen.views import View
 
 #: How long after the last time-out of a request the workers may take to close and write what is left, and how long
 #: after SIGTERM, before they are killed.
@@ -53,10 +52,22 @@ class _Worker:
 
 
 class Supervisor:
-    """Runs a resolved plan with `workers` processes; files go to `directory`."""
+    """Runs a resolved plan with `workers` processes; files go to `directory`, and `view` shows what happens.
 
-    def __init__(self, plan: Plan, workers: int, nofile: int, directory: Path, status_address: tuple[str, int]) -> None:
+    The status is served at `status_address`, unless that is None.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        workers: int,
+        nofile: int,
+        directory: Path,
+        status_address: tuple[str, int] | None,
+        view: View,
+    ) -> None:
         self._plan = plan
+        self._view = view
         self._times = plan.timetable
         self._directory = directory
         self._status_address = status_address
@@ -87,25 +98,31 @@ class Supervisor:
         self._directory.mkdir(parents=True, exist_ok=True)
         if (self._directory / generator_file.FILE_NAME).exists():
             raise OutputExistsError(self._directory)
-        server = await status.serve(*self._status_address, self._asked)
-        host, port = server.sockets[0].getsockname()[:2]
-        self._record.status_address = f"{host}:{port}"
+        server = None
+        if self._status_address is not None:
+            server = await status.serve(*self._status_address, self._asked)
+            host, port = server.sockets[0].getsockname()[:2]
+            self._record.status_address = f"{host}:{port}"
         self._write()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, "signal")
-        _event("started", run_id=self._plan.run_id, workers=len(self._workers), status=self._record.status_address)
+        self._view.event(
+            "started", run_id=self._plan.run_id, workers=len(self._workers), status=self._record.status_address
+        )
         following = asyncio.gather(*(self._follow(worker) for worker in self._workers))
         try:
             while not following.done():
                 self._tick()
+                self._view.watch(self._status)
                 await asyncio.wait([following], timeout=_TICK_S)
             await following
         except BaseException:  # whatever goes wrong here, no worker is left running
             for worker in self._workers:
                 worker.signal(signal.SIGKILL)
             raise
-        server.close()
+        if server is not None:
+            server.close()
         return self._finish()
 
     async def _follow(self, worker: _Worker) -> None:
@@ -149,7 +166,9 @@ class Supervisor:
         worker.totals.connected = worker.totals.away = 0
         if code != 0 or (self._stop_reason is None and phase != "stop"):
             worker.record.died_at, worker.record.phase = now, phase
-            _event("worker_died", worker=worker.record.index, pid=worker.record.pid, exit_code=code, phase=phase)
+            self._view.event(
+                "worker_died", worker=worker.record.index, pid=worker.record.pid, exit_code=code, phase=phase
+            )
         self._write()
 
     def _tick(self) -> None:
@@ -175,7 +194,7 @@ class Supervisor:
             return
         self._stop_reason = reason
         self._kill_at = time.monotonic() + _GRACE_S
-        _event("stopping", reason=reason)
+        self._view.event("stopping", reason=reason)
         for worker in self._workers:
             worker.signal(signal.SIGTERM)
 
@@ -186,7 +205,7 @@ class Supervisor:
         self._record.ended_at = time.time()
         self._write()
         died = sum(worker.record.died_at is not None for worker in self._workers)
-        _event("stopped", reason=self._record.stop_reason, workers_died=died)
+        self._view.event("stopped", reason=self._record.stop_reason, workers_died=died)
         return 0 if self._record.stop_reason == "completed" and not died else 1
 
     def _write(self) -> None:
@@ -203,6 +222,9 @@ class Supervisor:
     def _asked(self) -> status.Status:
         """The status, for one who asks for it, which is also how this process knows that the controller is there."""
         self._asked_at = time.monotonic()
+        return self._status()
+
+    def _status(self) -> status.Status:
         now = time.time()
         names = [field.name for field in msgspec.structs.fields(Totals)]
         counts = {name: sum(getattr(worker.totals, name) for worker in self._workers) for name in names}
@@ -222,8 +244,3 @@ class Supervisor:
         alive = {worker.record.index for worker in self._workers if worker.alive}
         whole = [t for t, reports in self._reports.items() if alive <= reports.keys()]
         return status.merge(list(self._reports[max(whole)].values())) if whole else None
-
-
-def _event(event: str, **facts: Any) -> None:
-    """One line of the log, which the journal keeps."""
-    print(json.dumps({"t": time.time(), "event": event, **facts}), file=sys.stderr, flush=True)

@@ -26,8 +26,9 @@ import uvloop
 from c100k_loadgen import kinds
 from c100k_loadgen.assignment import Assignment, Report, Totals
 from c100k_loadgen.connection import MESSAGE_BOUND_BYTES, WRITE_BOUND_BYTES, Connection
+from c100k_loadgen.credentials import bearer, tls_context
 from c100k_loadgen.fan_out import Audience, Conductor, Publisher
-from c100k_loadgen.messages import EchoCall
+from c100k_loadgen.messages import Call, call_of
 from c100k_loadgen.opener import Opener
 from c100k_loadgen.output import OwnCost, WorkerFiles
 from c100k_loadgen.phases import Phase
@@ -82,16 +83,18 @@ class Worker:
         self._drained = asyncio.Event()
         self._told_to_stop = False
         self._verifying = False
-        self._streamed = kinds.StreamedSessions(plan, self) if plan.connection == "session_stream" else None
+        self._token = token = bearer(plan.token)
+        self._streamed = kinds.StreamedSessions(plan, self, token) if plan.connection == "session_stream" else None
         self._connectors: dict[int, kinds.Connect] = {}  # of the publishers, by the number of their connection
         self._connect: kinds.Connect
         if self._streamed is not None:
             self._connect = self._streamed.connect
         elif plan.connection == "listen":
-            self._connect = kinds.listeners(plan, self)
+            self._connect = kinds.listeners(plan, self, token)
         else:
-            self._connect = kinds.callers(plan, self, "echo")
-        self._opener = Opener(loop, self._make, assignment, self._times.ramp_at - self._epoch)
+            self._connect = kinds.callers(plan, self, plan.tool, token, subscribed=True)
+        self._opener = Opener(loop, self._make, assignment, self._times.ramp_at - self._epoch, tls_context(plan))
+        self._reconnect = plan.reconnect
         self._sessions: Sessions | None = None
         self._sender: Sender
         if plan.resume:
@@ -129,9 +132,7 @@ class Worker:
         self.heard = self._audience.heard
         self._arm_pulse()
 
-    def _sending(
-        self, assignment: Assignment
-    ) -> tuple[asyncio.AbstractEventLoop, Tally, Schedule, float, EchoCall, float]:
+    def _sending(self, assignment: Assignment) -> tuple[asyncio.AbstractEventLoop, Tally, Schedule, float, Call, float]:
         """What every sender of this assignment is made with."""
         plan = assignment.plan
         schedule = Schedule(
@@ -140,8 +141,8 @@ class Worker:
             per_s=plan.rate_per_s / assignment.workers,
             offset=assignment.index / assignment.workers,
         )
-        echo = EchoCall(plan.payload_bytes, stateless=plan.stateless)
-        return self._loop, self._tally, schedule, self._times.hold_at - self._epoch, echo, plan.timeout_s
+        call = call_of(plan.tool, plan.arguments, plan.payload_bytes, stateless=plan.stateless)
+        return self._loop, self._tally, schedule, self._times.hold_at - self._epoch, call, plan.timeout_s
 
     def _now(self) -> float:
         return time.monotonic() + self._epoch
@@ -189,7 +190,7 @@ class Worker:
             stateless=plan.stateless,
             bounds=(self.write_bound_bytes, self.message_bound_bytes),
         )
-        self._connectors[number] = kinds.callers(plan, publisher, plan.fan_out.tool)
+        self._connectors[number] = kinds.callers(plan, publisher, plan.fan_out.tool, self._token, subscribed=False)
         self._opener.open_at(number, self._times.ramp_at - self._epoch)
         return publisher
 
@@ -241,7 +242,7 @@ class Worker:
             # What the connections consist of stays until the end: no collection needs to look at it again.
             gc.collect()
             gc.freeze()
-        if phase == "hold":
+        if phase == "hold" and not self._reconnect:
             for target in self._opener.end_retries():
                 self._tally.connect_error(phase, target, "not_attempted")
         if phase == "stop":

@@ -28,6 +28,7 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
 _HERE = Path(__file__).parent
+_EXAMPLES = _HERE.parents[2] / "server" / "examples"
 _AT_ONCE = 5
 _RUN_BOUND_S = 60
 _PLAN = {
@@ -68,19 +69,24 @@ class MisbehavingServer:
 
 
 class RealServer:
-    """`c100k-server serve` with two workers, over Streamable HTTP; `stop` returns what its metrics counted."""
+    """`c100k-server serve` with two workers, over Streamable HTTP; `stop` returns what its metrics counted.
 
-    def __init__(self) -> None:
+    `options` come on top; `ports` holds those of the transports.
+    """
+
+    def __init__(self, *options: str) -> None:
         addresses = ("--http", "127.0.0.1:0", "--admin", "127.0.0.1:0")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "c100k_server", "serve", *addresses, "--workers", "2"],
+            [sys.executable, "-m", "c100k_server", "serve", *addresses, "--workers", "2", *options],
             stderr=subprocess.PIPE,
             text=True,
+            cwd=_EXAMPLES,
         )
         assert self._process.stderr is not None
         events = (json.loads(line) for line in self._process.stderr)
         listening = next(event for event in events if event["event"] == "listening")
-        self.port = int(listening["http"].rpartition(":")[2])
+        self.ports = {name: int(listening[name].rpartition(":")[2]) for name in ("http", "tcp") if listening.get(name)}
+        self.port = self.ports["http"]
         self._metrics = f"http://{listening['admin']}/metrics"
 
     def stop(self) -> Counter[str]:
@@ -236,6 +242,20 @@ def start_run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
             run.process.kill()
         run.process.communicate()
     server.stop()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., RealServer | MisbehavingServer]]:
+    """Starts a server: `c100k-server` with these options, or one with that misbehaviour."""
+    started: list[RealServer | MisbehavingServer] = []
+
+    def start(*options: str, behaviour: str = "") -> RealServer | MisbehavingServer:
+        started.append(MisbehavingServer(behaviour) if behaviour else RealServer(*options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
 
 
 @pytest.fixture

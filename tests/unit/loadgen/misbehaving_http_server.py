@@ -65,6 +65,8 @@ class Connection(asyncio.Protocol):
                 self._respond(202, b"")
             case "resources/subscribe":
                 self._answer(message["id"], {})
+            case "server/discover" if self._behaviour == "elder":
+                self._respond(400, b'{"jsonrpc":"2.0","id":0,"error":{"code":-32600,"message":"no session"}}')
             case "server/discover":
                 self._answer(message["id"], {"supportedVersions": ["2026-07-28"], **information})
             case "GET":

@@ -1,0 +1,260 @@
+"""What a run came to, computed from its files: counts are added, histograms merged, nothing is averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from hdrh.histogram import HdrHistogram
+
+from c100k_loadgen import generator_file
+from c100k_loadgen.errors import ResultsError
+from c100k_loadgen.generator_file import GeneratorRecord
+from c100k_loadgen.plan import Plan
+from c100k_loadgen.raw_files import RawFiles, Row
+
+SCHEMA_VERSION = 1
+
+#: The percentiles of a distribution, by their names.
+PERCENTILES = {"p50": 50.0, "p75": 75.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9, "p9999": 99.99}
+
+#: Points of the curve of a distribution.
+_CURVE = (0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.9, 99.95, 99.99, 99.999)
+
+#: Later than this in more than 1 of 100 messages, and it is the generator that was measured.
+_SLIP_P99_MAX_MS = 50.0
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """Milliseconds; null when there are no samples. `curve` has pairs of a percentile and its value."""
+
+    samples: int
+    min: float | None = None
+    mean: float | None = None
+    p50: float | None = None
+    p75: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    p999: float | None = None
+    p9999: float | None = None
+    max: float | None = None
+    curve: list[tuple[float, float]] = []
+
+    @classmethod
+    def of(cls, histogram: HdrHistogram) -> Distribution:
+        samples = int(histogram.get_total_count())
+        if not samples:
+            return cls(0)
+        return cls(
+            samples,
+            min=histogram.get_min_value() / 1000,
+            mean=histogram.get_mean_value() / 1000,
+            max=histogram.get_max_value() / 1000,
+            curve=[(percent, value_at(histogram, percent)) for percent in _CURVE],
+            **{name: value_at(histogram, percent) for name, percent in PERCENTILES.items()},
+        )
+
+
+class Connections(msgspec.Struct, frozen=True):
+    """`held_min` is the fewest in any second of the hold; failures and closes are those of the whole run."""
+
+    target: int
+    opened: int
+    peak: int
+    held_min: int
+    connect_errors: dict[str, int]
+    closes: dict[str, int]
+
+
+class Messages(msgspec.Struct, frozen=True):
+    """Those intended in the hold. `errors` are all that went wrong, by `causes`; `error_share` is of the intended."""
+
+    intended: int
+    sent: int
+    answered: int
+    errors: int
+    error_share: float
+    rate_per_s: float
+    causes: dict[str, int]
+
+
+class Second(msgspec.Struct, frozen=True):
+    """One second of all workers; percentiles in milliseconds, of messages that came to an end in it."""
+
+    t: int
+    phase: str
+    connected: int
+    sent: int
+    answered: int
+    errors: int
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Generator(msgspec.Struct, frozen=True):
+    """What the generator itself took in the hold, and how it ended."""
+
+    version: str
+    workers: int
+    workers_died: int
+    stop_reason: str
+    cpu_us_per_message: float | None
+    loop_lag_max_ms: float
+    rss_bytes: int
+
+
+class Results(msgspec.Struct, frozen=True):
+    """A run as figures. `doubts` say in what the generator was at fault, so that nothing can be claimed."""
+
+    schema_version: int
+    run_id: str
+    targets: list[str]
+    transport: str
+    protocol: str
+    connection: str
+    tool: str
+    started_at: float
+    ended_at: float | None
+    hold_s: int
+    connections: Connections
+    messages: Messages
+    response_ms: Distribution
+    service_ms: Distribution
+    slip_ms: Distribution
+    generator: Generator
+    doubts: list[str]
+    seconds: list[Second]
+
+
+def read_results(directory: Path) -> Results:
+    """The results of the run whose files are in `directory`.
+
+    Raises:
+        ResultsError: there is no run.
+    """
+    path = directory / generator_file.FILE_NAME
+    try:
+        record = msgspec.json.decode(path.read_bytes(), type=GeneratorRecord)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ResultsError(path, str(error)) from None
+    plan, raw = record.plan, RawFiles(directory)
+    hold_s = len({row["t"] for row in raw.rows("hold")})
+    service, slip = (Distribution.of(raw.histogram("hold", tag)) for tag in ("service", "slip"))
+    generator = _generator(record, raw)
+    return Results(
+        schema_version=SCHEMA_VERSION,
+        run_id=record.run_id,
+        targets=[_place(plan, index) for index in range(len(plan.targets))],
+        transport=plan.transport,
+        protocol=plan.protocol,
+        connection=plan.connection,
+        tool=plan.tool,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        hold_s=hold_s,
+        connections=_connections(raw, plan.connections),
+        messages=_messages(raw, slip.samples, service.samples, hold_s),
+        response_ms=Distribution.of(raw.histogram("hold", "response")),
+        service_ms=service,
+        slip_ms=slip,
+        generator=generator,
+        doubts=list(_doubts(generator, slip)),
+        seconds=list(_seconds(raw)),
+    )
+
+
+def value_at(histogram: HdrHistogram, percent: float) -> float:
+    """A percentile of microseconds, in milliseconds."""
+    return float(histogram.get_value_at_percentile(percent)) / 1000
+
+
+def _place(plan: Plan, index: int) -> str:
+    target = plan.targets[index]
+    if target.unix:
+        return f"unix://{target.address}"
+    host = target.host_name or target.address
+    scheme = plan.transport + ("s" if plan.tls else "")
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{target.port}" + (
+        target.path if plan.transport == "http" else ""
+    )
+
+
+def _connections(raw: RawFiles, target: int) -> Connections:
+    # A worker that died writes no rows, which is why its connections count as gone.
+    by_second = {t: _sum(rows, "connected") for t, rows in raw.seconds().items()}
+    held = [by_second[int(row["t"])] for row in raw.rows("hold")]
+    return Connections(
+        target=target,
+        opened=sum(_sum(rows, "opened") for rows in raw.seconds().values()),
+        peak=max(by_second.values(), default=0),
+        held_min=min(held, default=0),
+        connect_errors=raw.causes("connect_error"),
+        closes=raw.causes("close"),
+    )
+
+
+def _messages(raw: RawFiles, sent: int, answered: int, hold_s: int) -> Messages:
+    """The logs are by the phase of the intended send: `slip` has each message that was sent, `service` each answer."""
+    causes = raw.causes("message_error", "hold")
+    intended = sent + causes.get("not_connected", 0) + causes.get("queue_full", 0)
+    errors = sum(causes.values())
+    return Messages(
+        intended=intended,
+        sent=sent,
+        answered=answered,
+        errors=errors,
+        error_share=errors / intended if intended else 0.0,
+        rate_per_s=answered / hold_s if hold_s else 0.0,
+        causes=causes,
+    )
+
+
+def _generator(record: GeneratorRecord, raw: RawFiles) -> Generator:
+    hold = [rows for rows in raw.seconds().values() if rows[0]["phase"] == "hold"]
+    return Generator(
+        version=record.versions.get("c100k_loadgen", "unknown"),
+        workers=len(record.workers),
+        workers_died=sum(worker.died_at is not None for worker in record.workers),
+        stop_reason=record.stop_reason or "unknown",
+        cpu_us_per_message=_cpu_us_per_message(hold),
+        loop_lag_max_ms=max((float(row["loop_lag_max_ms"]) for rows in hold for row in rows), default=0.0),
+        rss_bytes=max((_sum(rows, "rss_bytes") for rows in raw.seconds().values()), default=0),
+    )
+
+
+def _cpu_us_per_message(seconds: list[list[Row]]) -> float | None:
+    """Of what was answered after the first of these seconds, whose rows say what had been spent until its end."""
+    answered = sum(_sum(rows, "answered") for rows in seconds[1:])
+    if not answered or len(seconds[0]) != len(seconds[-1]):
+        return None
+    first, last = (sum(float(row["cpu_s"]) for row in rows) for rows in (seconds[0], seconds[-1]))
+    return (last - first) / answered * 1e6
+
+
+def _doubts(generator: Generator, slip: Distribution) -> Iterator[str]:
+    if generator.workers_died:
+        yield f"{generator.workers_died} of {generator.workers} worker processes died"
+    if generator.stop_reason != "completed":
+        yield f"the run did not come to its end: {generator.stop_reason.replace('_', ' ')}"
+    if slip.p99 is not None and slip.p99 >= _SLIP_P99_MAX_MS:
+        yield (
+            f"the generator itself was late: 1 of 100 messages left {slip.p99:.0f} ms or more after their time; "
+            "ask for a lower rate, or give it more cores"
+        )
+
+
+def _seconds(raw: RawFiles) -> Iterator[Second]:
+    for t, rows in raw.seconds().items():
+        histogram = raw.histogram_of(t, "response")
+        known = histogram.get_total_count() > 0
+        p50, p95, p99 = (value_at(histogram, percent) if known else None for percent in (50, 95, 99))
+        connected, sent, answered = (_sum(rows, name) for name in ("connected", "sent", "answered"))
+        errors = _sum(rows, "errors") + _sum(rows, "timeouts")
+        yield Second(t, rows[0]["phase"], connected, sent, answered, errors, p50, p95, p99)
+
+
+def _sum(rows: list[Row], column: str) -> int:
+    return sum(int(row[column]) for row in rows)

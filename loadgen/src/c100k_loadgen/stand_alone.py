@@ -1,0 +1,117 @@
+"""A run without a plan file: what the command line says of one server, as a plan."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from c100k_loadgen.credentials import check_credentials
+from c100k_loadgen.errors import PlanError
+from c100k_loadgen.plan import Plan, make_plan
+from c100k_loadgen.url import parse_url, target_of
+
+#: Connects a second that a server is asked for when nothing is said; a connection more takes that much longer.
+_RAMP_PER_S = 500
+
+_DEFAULTS: dict[str, Any] = {"connections": 10, "rate": 100.0, "duration": 10, "settle": 2, "timeout": 10.0}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what a plan would. None of them has a default here, so that it shows which were given."""
+    group = parser.add_argument_group("with a URL", "https://, http://, tcps://, tcp:// or unix:///PATH")
+    option = group.add_argument
+    option("--connections", type=int, metavar="N", help="connections to hold (10)")
+    option("--rate", type=float, metavar="N", help="calls a second over all connections, open loop (100)")
+    option("--duration", type=int, metavar="SECONDS", help="how long to measure (10)")
+    option("--ramp", type=int, metavar="SECONDS", help="open connections evenly over this time (1 s for each 500)")
+    option("--settle", type=int, metavar="SECONDS", help="call at the full rate so long before measuring (2)")
+    option("--timeout", type=float, metavar="SECONDS", help="for a connect and for each call (10)")
+    option("--tool", metavar="NAME", help="the tool to call (echo, whose answers are held against what was sent)")
+    option("--arguments", metavar="JSON", help="its arguments, an object; @FILE reads them from a file")
+    option("--payload-bytes", type=int, metavar="N", help="size of echo's text (100)")
+    option("--protocol", metavar="REVISION", help="the MCP revision (auto: what the server speaks)")
+    option(
+        "--connection",
+        metavar="KIND",
+        help="session, session_stream, stateless or listen (auto: session or stateless, whichever the server has)",
+    )
+    option("--token-file", metavar="FILE", help="the bearer token is in this file")
+    option("--token-env", metavar="NAME", help="the bearer token is in this variable of the environment")
+    option("--ca-file", metavar="FILE", help="check the server's certificate against these authorities")
+    option("--insecure", action="store_true", default=None, help="do not check the server's certificate at all")
+    option("--workers", type=int, metavar="N", help="processes (as many as are of use)")
+    option("--no-reconnect", action="store_true", default=None, help="do not open again what is lost while measuring")
+
+
+def given_options(options: argparse.Namespace) -> list[str]:
+    """The options of `add_options` that were given."""
+    reader = argparse.ArgumentParser(add_help=False)
+    add_options(reader)
+    names = [action.dest for action in reader._actions]
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+
+
+def plan_of(address: str, options: argparse.Namespace) -> Plan:
+    """The plan for the server at `address`.
+
+    Raises:
+        LoadgenError: it cannot be reached, or an option is no good.
+    """
+    url = parse_url(address)
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    chosen = {**_DEFAULTS, **given}
+    kind = chosen.get("connection", "auto")
+    protocol = chosen.get("protocol", "auto")
+    fields: dict[str, Any] = {
+        "schema_version": 1,
+        "run_id": f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-load",
+        "host": "local",
+        "protocol": protocol,
+        "transport": url.transport,
+        "connection": kind if "connection" in given or protocol == "auto" else _kind_of(protocol),
+        "connections": chosen["connections"],
+        "rate_per_s": 0 if kind == "listen" and "rate" not in given else chosen["rate"],
+        "ramp_s": chosen.get("ramp", math.ceil(chosen["connections"] / _RAMP_PER_S)),
+        "settle_s": chosen["settle"],
+        "hold_s": chosen["duration"],
+        "timeout_s": chosen["timeout"],
+        "reconnect": not chosen.get("no_reconnect", False),
+    }
+    for name in ("tool", "payload_bytes", "workers"):
+        if name in given:
+            fields[name] = given[name]
+    if "arguments" in given:
+        fields["arguments"] = _arguments(given["arguments"])
+    if url.tls:
+        fields["tls"] = {name: given[name] for name in ("ca_file", "insecure") if name in given}
+    elif "ca_file" in given or "insecure" in given:
+        raise PlanError(address, ["--ca-file and --insecure are for https:// and tcps://."])
+    if "token_file" in given or "token_env" in given:
+        fields["token"] = {name: given[f"token_{name}"] for name in ("file", "env") if f"token_{name}" in given}
+    # Its name is looked up last, so that what was mistyped is found without the server.
+    check_credentials(
+        make_plan({**fields, "targets": [{"name": "server", "address": "127.0.0.1", "port": 1}]}, address)
+    )
+    return make_plan({**fields, "targets": [target_of(url)]}, address)
+
+
+def _kind_of(protocol: str) -> str:
+    return "stateless" if protocol == "2026-07-28" else "session"
+
+
+def _arguments(text: str) -> Any:
+    source = "--arguments"
+    try:
+        if text.startswith("@"):
+            source = text[1:]
+            text = Path(source).read_text(encoding="utf-8")
+        found = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise PlanError(source, [f"this is not JSON that can be read: {error}."]) from None
+    if not isinstance(found, dict):
+        raise PlanError(source, ["arguments must be a JSON object."])
+    return found

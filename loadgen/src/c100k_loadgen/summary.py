@@ -1,0 +1,88 @@
+"""The end of a run as plain text, in the terms of k6 and wrk2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from c100k_loadgen.results import Distribution, Results
+from c100k_loadgen.thresholds import Judgement, describe
+
+_SHOWN = ("min", "p50", "p75", "p90", "p95", "p99", "p999", "max")
+
+
+def text(results: Results, judgement: Judgement) -> str:
+    """The summary, without a newline at its end."""
+    return "\n".join([*_asked(results), *_measured(results), "", *_spectrum(results), *_judged(judgement)])
+
+
+def label(name: str) -> str:
+    """A percentile as people write it: p999 is p99.9."""
+    return f"{name[:3]}.{name[3:]}" if name.startswith("p") and len(name) > 3 else name
+
+
+def milliseconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def causes(counts: Mapping[str, int], *, without: str = "") -> str:
+    """Counts by cause, in brackets, or nothing."""
+    shown = ", ".join(f"{cause} {count:,}" for cause, count in counts.items() if cause != without)
+    return f" ({shown})" if shown else ""
+
+
+def _asked(results: Results) -> Iterator[str]:
+    yield f"target         {', '.join(results.targets)}"
+    yield (
+        f"asked          {results.connections.target:,} connections ({results.connection}, MCP {results.protocol}), "
+        f"calls of {results.tool} for {results.hold_s} s"
+    )
+
+
+def _measured(results: Results) -> Iterator[str]:
+    connections, messages, generator = results.connections, results.messages, results.generator
+    failed = sum(connections.connect_errors.values())
+    closed = sum(count for cause, count in connections.closes.items() if cause != "stop")
+    yield (
+        f"connections    peak {connections.peak:,}, never below {connections.held_min:,} in the hold; "
+        f"{failed:,} failed attempts{causes(connections.connect_errors)}, "
+        f"{closed:,} closed early{causes(connections.closes, without='stop')}"
+    )
+    yield (
+        f"messages       {messages.intended:,} intended, {messages.sent:,} sent, {messages.answered:,} answered: "
+        f"{messages.rate_per_s:,.1f}/s"
+    )
+    yield f"errors         {messages.errors:,}, {messages.error_share:.3%}{causes(messages.causes)}"
+    rows = (
+        ("response ms", results.response_ms, "from the intended send"),
+        ("service ms", results.service_ms, "from the actual send"),
+        ("lateness ms", results.slip_ms, "of the generator itself"),
+    )
+    for name, distribution, meaning in rows:
+        yield f"{name:<14} {_line(distribution)}  ({meaning})"
+    cost = "-" if generator.cpu_us_per_message is None else f"{generator.cpu_us_per_message:.0f} us"
+    yield (
+        f"generator      {generator.workers} workers, {cost} of CPU a message, {generator.rss_bytes / 2**20:,.0f} MiB, "
+        f"held up for {generator.loop_lag_max_ms:.0f} ms at most"
+    )
+
+
+def _line(distribution: Distribution) -> str:
+    return "  ".join(f"{label(name)} {milliseconds(getattr(distribution, name))}" for name in _SHOWN)
+
+
+def _spectrum(results: Results) -> Iterator[str]:
+    if results.response_ms.samples:
+        yield f"response time of {results.response_ms.samples:,} messages, time-outs included"
+        for percent, value in results.response_ms.curve[1:]:
+            yield f"  {percent:>7.3f}%  {milliseconds(value):>10} ms"
+        yield ""
+
+
+def _judged(judgement: Judgement) -> Iterator[str]:
+    for each in judgement.thresholds:
+        yield f"{'ok' if each.passed else 'NO':<3} {each.threshold:<24} {describe(each)}"
+    yield ""
+    yield judgement.verdict
+    yield from (f"  - {reason}" for reason in judgement.reasons)

@@ -187,8 +187,10 @@ def ip(command: str) -> None:
 @contextmanager
 def peers(kind: str, ports: Ports) -> Iterator[None]:
     """So many peers of a kind, from when all are connected."""
-    inside = ["ip", "netns", "exec", NAMESPACE, sys.executable, str(HERE / "slow_peers.py"), kind, HOST]
-    command = [*inside, str(ports.tcp), str(ports.http), str(PEERS[kind])]
+    # On cores that all share, the peers' own work is not to be taken for the server's.
+    command = ["nice", "-n", "19", "ip", "netns", "exec", NAMESPACE]
+    command += [sys.executable, str(HERE / "slow_peers.py"), kind, HOST, str(ports.tcp), str(ports.http)]
+    command.append(str(PEERS[kind]))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

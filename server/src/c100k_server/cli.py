@@ -92,7 +92,7 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
     option(
         "--max-line-bytes", metavar="N", type=_positive, default=DEFAULT_MAX_LINE_BYTES, help="longest message accepted"
     )
-    option("--write-buffer-bytes", metavar="N", type=_positive, default=2**18, help="unsent answers per connection")
+    option("--write-buffer-bytes", metavar="N", type=_positive, default=2**16, help="unsent answers per connection")
     option("--slow-reader-s", metavar="S", type=_seconds, default=10.0, help="how long a peer may leave them unread")
     option("--message-s", metavar="S", type=_seconds, default=30.0, help="how long a TCP client may take to send one")
     option("--drain-s", metavar="S", type=_seconds, default=10.0, help="how long SIGTERM may take")

@@ -26,7 +26,7 @@ TARGET_MAX_BYTES = 4096
 AHEAD_MAX = 8
 # When to ask again what cannot be served now.
 RETRY_AFTER_S = 1
-# What of a connection's bytes is read in one turn of the loop, so that who sends many requests at once holds nobody up.
+# What of a connection's bytes is read at once; the rest is put off.
 TURN_BYTES = 2048
 # Write buffers of events that a client may leave unread before it is cut off.
 UNREAD_MAX = 4
@@ -154,7 +154,7 @@ class HttpConnection(asyncio.Protocol):
     def _feed_in_turns(self, data: memoryview) -> None:
         self._unfed = data[TURN_BYTES:]
         self._transport.pause_reading()
-        asyncio.get_running_loop().call_soon(self._read_on)
+        self._listener.service.turns.later(self._read_on)
         self._feed(data[:TURN_BYTES])
 
     def _feed(self, data: bytes | memoryview) -> None:
@@ -215,9 +215,9 @@ class HttpConnection(asyncio.Protocol):
             if self._request is not None:
                 self._listener.set_deadline(self, self._listener.http.request_s)
         # Not from inside the write that found the peer reading again.
-        loop = asyncio.get_running_loop()
-        loop.call_soon(self._read_on)
-        loop.call_soon(self._serve_next)
+        turns = self._listener.service.turns
+        turns.later(self._read_on)
+        turns.later(self._serve_next)
 
     def connection_lost(self, error: Exception | None) -> None:
         listener = self._listener
@@ -467,7 +467,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.close()
         elif self._ahead:
             # Not from inside the exchange that ends.
-            asyncio.get_running_loop().call_soon(self._serve_next)
+            self._listener.service.turns.later(self._serve_next)
 
     def _serve_next(self) -> None:
         if self._ahead and not self.busy and not self.paused and not self._transport.is_closing():

@@ -23,6 +23,7 @@ from c100k_server.statistics import EVENTS_WAITING, THREADS_BUSY, THREADS_QUEUED
 from c100k_server.subscriptions import Subscriptions
 from c100k_server.tasks import Tasks
 from c100k_server.tools import compile_inline
+from c100k_server.turns import Turns
 from c100k_server.versions import SESSION_VERSIONS, STATELESS_VERSION, SUPPORTED_VERSIONS, TASKS_VERSION
 
 # Sync functions of the app share so many threads of a worker.
@@ -55,6 +56,7 @@ class Service:
         "tasks",
         "thread_id",
         "threads",
+        "turns",
         "welcome",
     )
 
@@ -76,6 +78,7 @@ class Service:
         self.store: SessionStore | None = None
         self.events: EventStream | None = None
         self.loop = loop
+        self.turns = Turns(loop)
         self.thread_id = threading.get_ident()
         self.latency = Latency(figures)
         self.threads = ThreadPoolExecutor(THREADS, "tool")

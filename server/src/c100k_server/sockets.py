@@ -12,6 +12,11 @@ from c100k_server.errors import BindError
 
 # The kernel clamps it to net.core.somaxconn.
 BACKLOG = 65535
+# What the kernel takes for a peer ahead of what it can send. A peer that reads nothing is owed no more, and one that
+# reads is sent as much as before: what is under way does not count.
+UNSENT_BYTES = 16384
+# The socket module of Python 3.11 has no name for it.
+_TCP_NOTSENT_LOWAT = 25
 
 
 def reserve(address: Address, *, option: str) -> tuple[socket.socket, Address]:
@@ -42,6 +47,7 @@ def shared_listener(address: Address, keepalive: KeepAlive) -> socket.socket:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, keepalive.interval_s)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, keepalive.probes)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, keepalive.user_timeout_ms)
+    listener.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     return listener
 
 

@@ -27,8 +27,8 @@ from c100k_server.tls import Tls, TlsAcceptor
 
 # How long a peer that has been sent everything may take to close its side.
 CLOSE_WAIT_S = 1.0
-# Lines of a connection that are answered in one turn of the loop, so that who sends many at once holds nobody up.
-TURN_LINES = 8
+# Lines of a connection that are answered at once; the others are put off.
+TURN_LINES = 2
 
 
 class TcpListener(Listening):
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
                 if position == TURN_LINES and not last:
                     self._next = lines
                     self._transport.pause_reading()
-                    asyncio.get_running_loop().call_soon(self._go_on)
+                    listener.service.turns.later(self._go_on)
                     break
         except UnreadableMessagesError as error:
             self._write_answers([*answers, error.answer])
@@ -307,6 +307,9 @@ class Connection(asyncio.Protocol):
         # To close with unread input would send a reset, which can destroy answers that are still under way.
         self._cause = cause
         self._partial = None
+        if self._transport.is_closing():
+            # The peer has gone meanwhile.
+            return
         unsent = self._transport.get_write_buffer_size()
         self._listener.set_deadline(self, self._listener.limits.slow_reader_s if unsent else CLOSE_WAIT_S)
         if self._transport.can_write_eof():

@@ -241,6 +241,8 @@ class WebSocketConnection(Connection):
 
     def _end(self) -> None:
         """All is said. To close with unread input would send a reset, which can destroy what is still under way."""
+        if self._transport.is_closing():
+            return
         self._wait_for_end()
         if self._frames.close_rcvd is None and self._transport.can_write_eof():
             self._transport.write_eof()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 
 # How long a turn of the loop may go on with what was put off. All other connections wait that long at most.
-SHARE_S = 0.002
+SHARE_S = 0.0005
 
 
 class Turns:

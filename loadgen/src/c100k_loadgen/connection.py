@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Protocol, cast
 
@@ -51,7 +52,7 @@ def _nowhere(data: bytes) -> None:
     pass
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, ABC):
     """The client end of one connection. `number` tells it apart on its host, and decides its target. `phase` is that
     in which the attempt to open it began.
 
@@ -77,9 +78,9 @@ class Connection(asyncio.Protocol):
         self.write = _nowhere
         self._transport = None
 
+    @abstractmethod
     def begin(self) -> None:
         """The connection is made: open whatever it is for."""
-        raise NotImplementedError
 
     def frame(self, request_id: int, body: bytes) -> bytes:
         """A call as it goes over the wire."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
+from abc import abstractmethod
 from collections import deque
 
 from c100k_loadgen.connection import Connection, Owner, State
@@ -111,9 +112,9 @@ class HttpConnection(Connection):
     def _begun(self, head: Head) -> None:
         """An answer with status 200 begins."""
 
+    @abstractmethod
     def _message(self, message: bytes, now: float) -> None:
         """A message of the server, in an answer or on a stream."""
-        raise NotImplementedError
 
     def _answered(self, request_id: int) -> None:
         """The answer to a request, or an event stream, has come to its end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 
 from c100k_server.authentication import Authenticator, Caller, CannotVerifyError, Principal, TokenFile, bearer_token
 from c100k_server.config import ConnectionLimits, HttpConfig
@@ -18,7 +19,7 @@ from c100k_server.tls import Tls, TlsAcceptor
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
-class HttpFront(Listening):
+class HttpFront(Listening, ABC):
     """Checks requests, and gives those that may come in to `route`. Without an `authenticator` they all may."""
 
     def __init__(
@@ -46,9 +47,9 @@ class HttpFront(Listening):
         else:
             self._server = await self._loop.create_server(lambda: HttpConnection(self), sock=listener, backlog=BACKLOG)
 
+    @abstractmethod
     def route(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Answer a request that may come in."""
-        raise NotImplementedError
 
     def serve(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Answer a request, at once or later."""

@@ -27,11 +27,11 @@ from c100k_server.jsonrpc import (
     encode,
     error_line,
     readable_id,
-    request_line,
     result_line,
 )
 from c100k_server.methods import SESSION_METHODS
 from c100k_server.outlet import Outlet, StandingOutlet
+from c100k_server.questions import Questions
 from c100k_server.request import FAILED_TOOL, Request
 from c100k_server.resumption import (
     METHOD,
@@ -62,8 +62,6 @@ IN_FLIGHT_MAX = 128
 SUBSCRIPTIONS_MAX = 1000
 # A batch is answered in one turn of the loop, and its answers can be much longer than itself.
 BATCH_MAX = 100
-# How long a client may take to answer a question that a person has to read.
-ANSWER_TIMEOUT_S = 600.0
 LATER = b""
 
 
@@ -111,16 +109,14 @@ _SETTLING = _Settling()
 class _Extra:
     """What most sessions never need."""
 
-    __slots__ = ("asked", "in_flight", "input_ended", "next_id", "outlet", "owner", "stored", "topics", "values")
+    __slots__ = ("in_flight", "outlet", "owner", "questions", "stored", "topics", "values")
 
     def __init__(self) -> None:
         self.in_flight: dict[RequestId, asyncio.Task[tuple[bytes, int]] | ListenStream | _Settling] = {}
-        self.asked: dict[RequestId, asyncio.Future[dict[str, Any]]] = {}
-        self.next_id = 0
+        self.questions = Questions()
         self.topics: set[str] = set()
         self.outlet: Outlet | None = None
         self.owner: Owner | None = None
-        self.input_ended = False
         # Where sessions outlive their connections, and this one does.
         self.stored: StoredSession | None = None
         self.values: SessionValues | None = None
@@ -179,31 +175,13 @@ class Session:
 
     def ask(self, method: str, params: Mapping[str, Any], outlet: Outlet) -> asyncio.Future[dict[str, Any]]:
         """Ask the client; its result."""
-        extra = self._more()
-        extra.next_id += 1
-        request_id = f"server-{extra.next_id}"
-        loop = self._service.loop
-        answer: asyncio.Future[dict[str, Any]] = loop.create_future()
-        extra.asked[request_id] = answer
-        timer = loop.call_later(ANSWER_TIMEOUT_S, _refuse, answer, f"the client did not answer in {ANSWER_TIMEOUT_S} s")
-
-        def forget(_: object) -> None:
-            timer.cancel()
-            extra.asked.pop(request_id, None)
-
-        answer.add_done_callback(forget)
-        if not extra.input_ended and outlet.send(request_line(request_id, method, params)):
-            self._service.figures[SENT] += 1
-        else:
-            _refuse(answer, "the client cannot be asked: it is gone, or does not read")
+        answer = self._more().questions.ask(method, params, outlet)
+        self._service.figures[SENT] += not answer.done()
         return answer
 
     def end_input(self) -> None:
-        """The client has closed its sending side: what waits for its answers waits in vain."""
-        extra = self._more()
-        extra.input_ended = True
-        for answer in extra.asked.values():
-            _refuse(answer, "the client closed its sending side before it answered")
+        """The client has closed its sending side."""
+        self._more().questions.end_input()
 
     def refuse_oversize(self, max_line_bytes: int) -> bytes:
         """The answer to a message that is too long to be read."""
@@ -547,22 +525,10 @@ class Session:
         if not isinstance(message, dict):
             return self._error(None, INVALID_REQUEST, "a message must be one JSON object")
         if "method" not in message and ("result" in message or "error" in message):
-            self._answered(message)
+            if self._extra is not None:
+                self._extra.questions.answered(message)
             return None
         return self._error(readable_id(message), INVALID_REQUEST, f"not a JSON-RPC 2.0 request: {error}")
-
-    def _answered(self, message: dict[str, Any]) -> None:
-        """The client answers a question. Answers are never answered, not even those to no question."""
-        answer = self._extra.asked.get(readable_id(message) or "") if self._extra is not None else None
-        if answer is None or answer.done():
-            return
-        result = message.get("result")
-        if isinstance(result, dict):
-            answer.set_result(result)
-        else:
-            error = message.get("error")
-            reason = error.get("message") if isinstance(error, dict) else None
-            answer.set_exception(RequestError(INVALID_PARAMS, f"the client refused: {reason}"))
 
     def _handle_batch(self, line: bytes, outlet: Outlet) -> bytes | None:
         items = decode_batch(line)
@@ -601,9 +567,3 @@ class Session:
         figures[ERRORS] += 1
         figures[SENT] += 1
         return error_line(request_id, code, message, data)
-
-
-def _refuse(answer: asyncio.Future[dict[str, Any]], reason: str) -> None:
-    """Fail a question that the client will not answer."""
-    if not answer.done():
-        answer.set_exception(RequestError(BUSY, reason))

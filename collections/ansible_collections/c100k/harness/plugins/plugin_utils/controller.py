@@ -7,6 +7,8 @@ They import what they need of it and ignore that it is missing, which is told he
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
@@ -37,6 +39,6 @@ class ControllerAction(ActionBase):
             raise AnsibleActionFail(str(error)) from None
         return result
 
+    @abstractmethod
     def act(self, arguments, task_vars):
         """The results. Raises `C100KError`."""
-        raise NotImplementedError

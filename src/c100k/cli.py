@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from c100k import __version__, lab, launch, report
+from c100k import __version__, comparison, comparison_pages, lab, launch, report, run_store
 from c100k.errors import C100KError
 from c100k.project import ROOT, RUNS
 from c100k.run_directory import RunDirectory
@@ -58,6 +59,22 @@ def parser() -> argparse.ArgumentParser:
     report_parser = commands.add_parser("report", help="judge a run directory anew, from its raw files")
     report_parser.add_argument("run", type=Path, metavar="RUN", help="a directory below runs/, or runs/latest")
     report_parser.set_defaults(command=_report)
+
+    compare_parser = commands.add_parser("compare", help="hold runs against others: 0 no worse, 1 worse, 3 unclear")
+    compare_parser.add_argument("baseline", nargs="?", metavar="A", help="short for --baseline A --candidate B")
+    compare_parser.add_argument("candidate", nargs="?", metavar="B", help="a path, or the id of a run in the store")
+    compare_parser.add_argument("--baseline", nargs="+", dest="baselines", default=[], metavar="RUN")
+    compare_parser.add_argument("--candidate", nargs="+", dest="candidates", default=[], metavar="RUN")
+    compare_parser.add_argument(
+        "--noticeable", type=_share, default=comparison.NOTICEABLE, metavar="PERCENT", help="a change that matters (10)"
+    )
+    compare_parser.add_argument("--html", type=Path, metavar="FILE", help="write the comparison as a page, too")
+    compare_parser.add_argument("--runs-dir", type=Path, default=RUNS, metavar="DIR", help="the run store")
+    compare_parser.set_defaults(command=_compare)
+
+    runs_parser = commands.add_parser("runs", help="list the run store, the newest run first")
+    runs_parser.add_argument("--runs-dir", type=Path, default=RUNS, metavar="DIR", help="the run store")
+    runs_parser.set_defaults(command=_runs)
     return whole
 
 
@@ -68,6 +85,16 @@ def _seconds(text: str) -> float:
         value = 0.0
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%")) / 100
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage above 0")
     return value
 
 
@@ -118,6 +145,39 @@ def _report(options: argparse.Namespace) -> int:
     judged = report.write(directory)
     print(directory.summary.read_text(), end="")
     return judged.verdict.exit_code
+
+
+def _compare(options: argparse.Namespace) -> int:
+    sides = [
+        [*([alone] if alone else []), *several]
+        for alone, several in ((options.baseline, options.baselines), (options.candidate, options.candidates))
+    ]
+    if not all(sides) or (options.baseline and (options.baselines or options.candidates)):
+        raise comparison.ComparisonError(
+            "Name two runs, A and B, or several a side: --baseline RUN RUN ... --candidate RUN RUN ..."
+        )
+    baseline, candidate = ([run_store.find(name, options.runs_dir) for name in side] for side in sides)
+    compared = comparison.compare(_judged(baseline), _judged(candidate), options.noticeable)
+    print(comparison_pages.text(compared))
+    if options.html:
+        _write(options.html, comparison_pages.html(compared, [*baseline, *candidate]))
+    return compared.verdict.exit_code
+
+
+def _judged(runs: Sequence[RunDirectory]) -> list[comparison.Judged]:
+    return [comparison.Judged(report.read(run.path), run.read_plan()["settings"]) for run in runs]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise C100KError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _runs(options: argparse.Namespace) -> int:
+    print(run_store.table(run_store.directories(options.runs_dir)))
+    return 0
 
 
 def _say(line: str) -> None:

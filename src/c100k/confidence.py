@@ -62,3 +62,27 @@ def percentile_bounds(share: float, seconds: Sequence[tuple[int, int]]) -> tuple
     clustered = len(seconds) / (len(seconds) - 1) * spread / values**2
     half = _Z * math.sqrt(max(clustered, share * (1 - share) / values))
     return max(0.0, share - half), share + half
+
+
+def student_t(freedom: int) -> float:
+    """How many standard errors either side of a mean its 95% interval reaches, with so many degrees of freedom."""
+    low, high = 0.0, 1000.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_share(middle, freedom) < LEVEL else (low, middle)
+    return high
+
+
+def _student_share(t: float, freedom: int) -> float:
+    """The share of Student's distribution within `t` of 0 (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    cosine = math.cos(angle)
+    odd = freedom % 2
+    term = cosine if odd else 1.0
+    total = 0.0
+    for power in range(2 + odd, freedom + 1, 2):
+        total += term
+        term *= cosine**2 * (power - 1) / power
+    if not odd:
+        return math.sin(angle) * total
+    return 2 / math.pi * (angle + math.sin(angle) * total)

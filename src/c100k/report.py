@@ -40,4 +40,6 @@ def read(path: Path) -> Run:
     except FileNotFoundError:
         raise RunDirectoryError(f"{path} has no run.json; judge it first: c100k report {path}") from None
     except msgspec.DecodeError as error:
-        raise RunDirectoryError(f"{path}/run.json is not a run of schema version 1: {error}.") from None
+        raise RunDirectoryError(
+            f"{path}/run.json is not of this version ({error}); judge it anew: c100k report {path}"
+        ) from None

@@ -17,7 +17,7 @@ with contextlib.suppress(ImportError):
 
 
 class ActionModule(ControllerAction):
-    """Writes run.json, junit.xml and summary.txt, shows the summary, and fails unless the verdict is PASS."""
+    """Writes run.json and all else that is derived, shows the summary, and fails unless the verdict is PASS."""
 
     ARGUMENTS = {"run_dir": {"type": "path", "required": True}}
 

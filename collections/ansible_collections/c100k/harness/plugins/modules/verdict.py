@@ -10,7 +10,7 @@ module: verdict
 short_description: Judge a run from its raw files
 version_added: 0.1.0
 description:
-  - Computes C(run.json), C(junit.xml) and C(summary.txt) of a run directory and shows the summary.
+  - Computes C(run.json), C(report.html), C(junit.xml) and the summaries of a run directory, and shows the summary.
   - The task fails unless the verdict is PASS.
 author:
   - The c100k authors (@c100k)

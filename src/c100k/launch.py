@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -24,6 +25,7 @@ from c100k.project import PLAYBOOKS, ROOT, RUNS
 from c100k.record import Run, Verdict
 from c100k.run_directory import RunDirectory, new_stamp
 from c100k.summary import verdict_line
+from c100k.terminal import View
 
 _INTERRUPTED_WAIT_S = 15.0
 
@@ -101,18 +103,39 @@ def _play(launch: Launch, playbook: Path, extra: Sequence[str], timeout_s: float
     command += [argument for variable in variables for argument in ("-e", variable)]
     command += ["-" + "v" * launch.verbose] if launch.verbose else []
     command += [] if launch.provision else ["--skip-tags", "provision"]
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdin=subprocess.DEVNULL)
-    try:
-        return process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        print(f"\nThe time limit of {timeout_s:,.0f} s is over; stopping the run.", file=sys.stderr, flush=True)
-    except KeyboardInterrupt:
-        print("\nInterrupted; stopping the run.", file=sys.stderr, flush=True)
-    _interrupt(process)
-    return process.returncode or 1
+    process, view = _start(command, launch)
+    with view:
+        try:
+            return process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            print(f"\nThe time limit of {timeout_s:,.0f} s is over; stopping the run.", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            print("\nInterrupted; stopping the run.", file=sys.stderr, flush=True)
+        _interrupt(process)
+        return process.returncode or 1
 
 
-def _interrupt(process: subprocess.Popen[bytes]) -> None:
+def _start(command: Sequence[str], launch: Launch) -> tuple[subprocess.Popen[str], AbstractContextManager[object]]:
+    """The playbook, with the live view around it in a terminal, and with its plain lines everywhere else."""
+    if not sys.stdout.isatty():
+        plain = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdin=subprocess.DEVNULL, text=True)
+        return plain, nullcontext()
+    coloured = {**os.environ, "ANSIBLE_FORCE_COLOR": "" if os.environ.get("NO_COLOR") else "1"}
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=coloured,
+    )
+    return process, View(process, launch.runs, launch.stamp)
+
+
+def _interrupt(process: subprocess.Popen[str]) -> None:
     """End the playbook and all it started: it is the leader of its own process group."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from hdrh.histogram import HdrHistogram
+
 from c100k.histograms import empty
 
 #: Every generator is asked this often; one that is not asked for `controller_timeout_s` stops by itself.
@@ -21,6 +23,9 @@ LOST_S = 30.0
 #: After the end of its plan it need not answer any more; a generator ends as soon as its last request is settled.
 GONE_S = 3.0
 
+#: The width of the bar.
+_BAR = 20
+
 _PHASES = ("wait", "ramp", "settle", "hold", "stop", "verify", "done")
 
 
@@ -30,6 +35,19 @@ class Endpoint:
 
     name: str
     url: str
+
+
+@dataclass(frozen=True)
+class HostProgress:
+    """The generator of one host at one moment, as it last answered."""
+
+    name: str
+    state: str
+    connected: int
+    target: int
+    rate_per_s: int
+    p95_ms: float | None
+    errors: int
 
 
 @dataclass(frozen=True)
@@ -48,9 +66,16 @@ class Progress:
     away: int
     seconds_left: float
     silent: tuple[str, ...]
+    hosts: tuple[HostProgress, ...] = ()
+
+    @property
+    def bar(self) -> str:
+        """How much of the target is connected."""
+        done = round(_BAR * min(1.0, self.connected / self.target)) if self.target else 0
+        return f"[{'#' * done}{'.' * (_BAR - done)}]"
 
     def line(self) -> str:
-        """One line for a terminal or a log."""
+        """One line for a terminal or a log, without control characters."""
         p95 = "p95    -   " if self.p95_ms is None else f"p95 {self.p95_ms:6.1f} ms"
         minutes, seconds = divmod(max(0, round(self.seconds_left)), 60)
         trouble = (
@@ -61,8 +86,9 @@ class Progress:
         away = f", {self.away:,} sessions away" if self.away else ""
         silent = f"; no answer from {', '.join(self.silent)}" if self.silent else ""
         return (
-            f"{self.state:<6} {self.connected:>7,} / {self.target:,} connected  {self.rate_per_s:>6,} msg/s  {p95}  "
-            f"{self.errors:,} errors{trouble}{away}  {minutes}:{seconds:02} left{silent}"
+            f"{self.state:<6} {self.bar} {self.connected:>7,} / {self.target:,} connected  "
+            f"{self.rate_per_s:>6,} msg/s  {p95}  {self.errors:,} errors{trouble}{away}  "
+            f"{minutes}:{seconds:02} left{silent}"
         )
 
 
@@ -83,7 +109,7 @@ def follow(endpoints: Sequence[Endpoint], start_by_s: float = 60.0) -> Iterator[
                 if answer is not None:
                     last[name], heard[name] = answer, began
             waiting = [name for name in heard if not _over(last.get(name), answers[name], began - heard[name])]
-            yield _merge(list(last.values()), tuple(name for name in waiting if answers[name] is None))
+            yield _merge(last, tuple(name for name in waiting if answers[name] is None))
             if not waiting:
                 return
             time.sleep(max(0.0, POLL_S - (time.monotonic() - began)))
@@ -106,25 +132,43 @@ def _over(last: Mapping[str, Any] | None, answer: Mapping[str, Any] | None, sile
     return last["state"] == "done" or silent_s > (GONE_S if ended else LOST_S)
 
 
-def _merge(statuses: Sequence[Mapping[str, Any]], silent: tuple[str, ...]) -> Progress:
+def _merge(statuses: Mapping[str, Mapping[str, Any]], silent: tuple[str, ...]) -> Progress:
     now = time.time()
     merged = empty()
-    for status in statuses:
+    hosts = []
+    for name, status in statuses.items():
         second = status.get("last_second") or {}
+        own = empty()
         if second.get("response_hdr"):
-            merged.decode_and_add(second["response_hdr"])
-    states = [status["state"] for status in statuses] or ["wait"]
+            own.decode_and_add(second["response_hdr"])
+            merged.add(own)
+        hosts.append(
+            HostProgress(
+                name=name,
+                state=status["state"],
+                connected=status["connected"],
+                target=status["target"],
+                rate_per_s=second.get("answered", 0),
+                p95_ms=_p95(own),
+                errors=status["errors"] + status["timeouts"],
+            )
+        )
     return Progress(
         t=now,
-        state=min(states, key=_PHASES.index),
-        connected=sum(status["connected"] for status in statuses),
-        target=sum(status["target"] for status in statuses),
-        rate_per_s=sum((status.get("last_second") or {}).get("answered", 0) for status in statuses),
-        p95_ms=merged.get_value_at_percentile(95) / 1000 if merged.get_total_count() else None,
-        errors=sum(status["errors"] + status["timeouts"] for status in statuses),
-        connect_errors=sum(status["connect_errors"] for status in statuses),
-        closed=sum(status["closed"] for status in statuses),
-        away=sum(status["away"] for status in statuses),
-        seconds_left=max((status["ends_at"] for status in statuses), default=now) - now,
+        state=min((host.state for host in hosts), key=_PHASES.index, default="wait"),
+        connected=sum(host.connected for host in hosts),
+        target=sum(host.target for host in hosts),
+        rate_per_s=sum(host.rate_per_s for host in hosts),
+        p95_ms=_p95(merged),
+        errors=sum(host.errors for host in hosts),
+        connect_errors=sum(status["connect_errors"] for status in statuses.values()),
+        closed=sum(status["closed"] for status in statuses.values()),
+        away=sum(status["away"] for status in statuses.values()),
+        seconds_left=max((status["ends_at"] for status in statuses.values()), default=now) - now,
         silent=silent,
+        hosts=tuple(hosts),
     )
+
+
+def _p95(histogram: HdrHistogram) -> float | None:
+    return histogram.get_value_at_percentile(95) / 1000 if histogram.get_total_count() else None

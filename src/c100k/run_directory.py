@@ -41,6 +41,10 @@ class RunDirectory:
         return self.path / "progress.csv"
 
     @property
+    def progress_hosts(self) -> Path:
+        return self.path / "progress-hosts.csv"
+
+    @property
     def histograms(self) -> Path:
         return self.path / "histograms"
 

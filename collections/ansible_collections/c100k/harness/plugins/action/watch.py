@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from ansible_collections.c100k.harness.plugins.plugin_utils.controller import Co
 
 with contextlib.suppress(ImportError):
     from c100k.live import POLL_S, Endpoint, follow
+    from c100k.progress import ProgressWriter
+    from c100k.run_directory import RunDirectory
 
 
 class ActionModule(ControllerAction):
@@ -33,14 +34,9 @@ class ActionModule(ControllerAction):
     def act(self, arguments, task_vars):
         endpoints = [Endpoint(str(entry["name"]), str(entry["url"])) for entry in arguments["endpoints"]]
         shown_at, progress = 0.0, None
-        with (Path(str(arguments["run_dir"])) / "progress.csv").open("a", newline="") as handle:
-            writer = csv.writer(handle)
+        with ProgressWriter(RunDirectory(Path(str(arguments["run_dir"])))) as written:
             for progress in follow(endpoints):
-                figures = asdict(progress)
-                if not handle.tell():
-                    writer.writerow(figures)
-                writer.writerow(" ".join(value) if isinstance(value, tuple) else value for value in figures.values())
-                handle.flush()
+                written.write(progress)
                 if progress.t - shown_at >= arguments["interval_s"] - 0.5:
                     self._display.display(progress.line())
                     shown_at = progress.t

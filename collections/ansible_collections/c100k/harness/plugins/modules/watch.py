@@ -11,8 +11,8 @@ short_description: Show the progress of a run until its generators are done
 version_added: 0.1.0
 description:
   - Asks every generator for its status once a second, merges the answers, and shows a line every few seconds.
-  - Every answer is also written to C(progress.csv) in the run directory, so that an interrupted run leaves what
-    was seen.
+  - Every answer is also written to C(progress.csv) and C(progress-hosts.csv) in the run directory, so that an
+    interrupted run leaves what was seen, and the live view of C(c100k run) shows it.
 author:
   - The c100k authors (@c100k)
 options:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-_WIDTH, _HEIGHT, _EDGE = 120, 28, 6
+_WIDTH, _HEIGHT, _EDGE = 90, 28, 6
 
 
 def dots(sides: Sequence[tuple[str, Sequence[float]]], title: str) -> Markup:

@@ -19,10 +19,12 @@ _TICK_S = 0.005
 _BURST_S = 0.1
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MOST_S = 2.0
+#: Attempts of one worker that are under way at most: more would wait longer at the survivors, and get nowhere sooner.
+UNDER_WAY = 64
 
 
 class FailOver:
-    """Has `begin` make attempts for the sessions that are `away`, at most `pace_per_s`, and as `room` allows.
+    """Has `begin` make attempts for the sessions that are `away`, at most `pace_per_s` and `UNDER_WAY` at a time.
 
     `up` says which targets live. A target that a session has lost is not its next one, unless there is no other.
     """
@@ -33,7 +35,6 @@ class FailOver:
         targets: Sequence[Target],
         up: Callable[[str], bool],
         begin: Callable[[ResumableSession, Target], None],
-        room: Callable[[], int],
         pace_per_s: float,
     ) -> None:
         self.away: set[ResumableSession] = set()
@@ -41,7 +42,7 @@ class FailOver:
         self._targets = targets
         self._up = up
         self._begin = begin
-        self._room = room
+        self._under_way = 0
         self._pace_per_s = pace_per_s
         self._burst = max(1.0, _BURST_S * pace_per_s)
         self._allowance = self._burst
@@ -57,10 +58,12 @@ class FailOver:
 
     def failed(self, session: ResumableSession, retry_after_s: float) -> None:
         """An attempt came to nothing. The next one comes later, the more of them there were."""
+        self._under_way -= 1
         backoff_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2 ** min(session.attempts - 1, 10))
         self._wait(session, max(backoff_s, retry_after_s) * random.uniform(1, 1.5))
 
     def resumed(self, session: ResumableSession) -> None:
+        self._under_way -= 1
         self.away.discard(session)
 
     def stop(self) -> None:
@@ -90,8 +93,9 @@ class FailOver:
         now = time.monotonic()
         earned = (now - self._counted_at) * self._pace_per_s
         self._allowance, self._counted_at = min(self._burst, self._allowance + earned), now
-        while self._waiting and self._waiting[0][0] <= now and self._allowance >= 1 and self._room() > 0:
+        while self._waiting and self._waiting[0][0] <= now and self._allowance >= 1 and self._under_way < UNDER_WAY:
             self._allowance -= 1
+            self._under_way += 1
             session = heapq.heappop(self._waiting)[-1]
             session.attempts += 1
             self._begin(session, self._next_target(session))

@@ -149,11 +149,6 @@ class Opener:
         heapq.heappush(self._again, (at, number, 0))
         self._arm(time.monotonic())
 
-    @property
-    def room(self) -> int:
-        """How many more attempts may be under way."""
-        return IN_FLIGHT - len(self._opening)
-
     def begin(self, connection: Connection, to: Destination) -> None:
         """Open a connection now, beside the ramp. Whoever owns it calls `done` when that came to an end."""
         self._begin(connection, to, time.monotonic())

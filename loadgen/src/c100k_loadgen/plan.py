@@ -83,12 +83,10 @@ class FanOut(msgspec.Struct, frozen=True, kw_only=True):
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """How targets are watched: each worker pings each of them every `every_s`, over a connection of its own.
 
-    A target is dead when no ping was answered for `silence_s`, or `misses` of them in a row not within `deadline_s`.
+    A target is dead when the worker heard nothing of it for `silence_s`, neither there nor on any other connection.
     """
 
     every_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.25
-    deadline_s: Annotated[float, Meta(gt=0, le=60)] = 0.75
-    misses: Count = 3
     silence_s: Annotated[float, Meta(gt=0, le=600)] = 1.0
 
 

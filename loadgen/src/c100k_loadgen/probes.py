@@ -1,14 +1,15 @@
 """Who is there: each worker pings each target over a connection of its own, and takes silence for death.
 
 A host that loses its power or its network says no goodbye. The connections to it would wait for their answers for long;
-the probe does not, and speaks for all of them.
+the probe does not, and speaks for all of them. Nor does it take a target for dead that is only slow: as long as any
+connection of the worker hears from it, it lives.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -22,7 +23,8 @@ from c100k_loadgen.tcp import TcpSession
 
 
 class Probe:
-    """Watches one target from `start` on. `on_dead` is told of its death, once until it answers again.
+    """Watches one target from `start` on. `on_dead` is told of its death, once until it answers again. `heard_from` is
+    how many messages of each target the worker has got.
 
     Time is counted in pings, which go out at every look: a pause of this process is no silence of the target. Until
     it has answered for the first time, the target is given credit. Failed attempts to connect are not counted: they are
@@ -39,6 +41,7 @@ class Probe:
         protocol: str,
         settings: plan.Probe,
         on_dead: Callable[[str], None],
+        heard_from: Mapping[str, int],
         start: float,
         *,
         bounds: tuple[int, int],
@@ -55,13 +58,13 @@ class Probe:
         self._protocol = protocol
         self._settings = settings
         self._on_dead = on_dead
+        self._heard_from = heard_from
+        self._heard = 0
         self._silent_looks = math.ceil(settings.silence_s / settings.every_s)
         self._opening: Connection | None = None
         self._pings = 0
-        self._sent_at: dict[int, float] = {}
         self._answered = False  # since it was dead, or ever
-        self._looks = 0  # since the last answer, or since another attempt to connect
-        self._misses = 0  # answers in a row that were late
+        self._looks = 0  # since the worker heard of it, or since another attempt to connect
         self._timer = loop.call_later(max(0.0, start - loop.time()), self._look)
 
     def stop(self) -> None:
@@ -73,12 +76,13 @@ class Probe:
 
     def _look(self) -> None:
         self._timer = self._loop.call_later(self._settings.every_s, self._look)
-        self._looks += 1
-        if self._looks >= self._silent_looks or self._misses >= self._settings.misses:
+        heard = self._heard_from[self._to.name]
+        self._looks = self._looks + 1 if heard == self._heard else 0
+        self._heard = heard
+        if self._looks >= self._silent_looks:
             self._dead()
         if self.connection is not None:
             self._pings += 1
-            self._sent_at[self._pings] = self._loop.time()
             self.connection.write(ping_request(self._pings))
         elif self._opening is None:
             self._opening = TcpSession(self, self._number, self._to.name, 0, self._protocol)
@@ -87,7 +91,7 @@ class Probe:
     def _dead(self) -> None:
         """Try another connection, and have those of others given up, unless that was done before."""
         answered, self.up, self._answered = self._answered, False, False
-        self._looks = self._misses = 0
+        self._looks = 0
         if self.connection is not None:
             self.connection.fail("target_dead")
         elif self._opening is not None:
@@ -104,10 +108,9 @@ class Probe:
         if message.method is not None:
             if message.id is not None:
                 connection.send(reply_to(message.id, message.method))
-        elif isinstance(message.id, int) and (sent_at := self._sent_at.pop(message.id, None)) is not None:
+        else:
             self.up = self._answered = True
             self._looks = 0
-            self._misses = self._misses + 1 if now - sent_at > self._settings.deadline_s else 0
 
     # What its connection asks and tells.
 
@@ -128,7 +131,6 @@ class Probe:
     def ended(self, connection: Connection, cause: str) -> None:
         self._tally.closed(connection.target, cause)
         self.connection = None
-        self._sent_at.clear()
         self.up = False
 
     def refused(self, connection: Connection, request_id: int, cause: str) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -49,7 +50,7 @@ class SessionSender(Sender):
 
     `increments` is the share of messages that are increments, unless the session has one unanswered already.
     `on_operation` gets what became of each attempt at one: its time, session, operation, attempt, and the counter,
-    `error` or `unknown`.
+    `error` or `unknown`. `heard_from` counts the messages of each target.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class SessionSender(Sender):
         at_boundary: Callable[[float], None],
     ) -> None:
         super().__init__(loop, tally, schedule, hold_at, call, timeout_s, framed=False, at_boundary=at_boundary)
+        self.heard_from: Counter[str] = Counter()
         self._increments = increments
         self._on_operation = on_operation
         self._held_up: set[int] = set()  # outstanding requests whose sessions have been away meanwhile
@@ -148,6 +150,7 @@ class SessionSender(Sender):
             connection.place = place
 
     def received(self, connection: Connection, line: bytes, now: float) -> None:
+        self.heard_from[connection.target] += 1
         try:
             message = decode_session_message(line)
         except msgspec.MsgspecError:

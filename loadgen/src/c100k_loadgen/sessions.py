@@ -51,7 +51,7 @@ class Sessions:
         self._verification: Verification | None = None
         # All sessions of one target are to be on their way within the spread.
         pace_per_s = assignment.connections / len(plan.targets) / plan.resume_spread_s
-        self._fail_over = FailOver(loop, plan.targets, self._is_up, self._resume, lambda: opener.room, pace_per_s)
+        self._fail_over = FailOver(loop, plan.targets, self._is_up, self._resume, pace_per_s)
         # The probes of the workers are spread over the time between two pings.
         first_look = start + plan.probe.every_s * assignment.index / assignment.workers
         self._probes = {
@@ -64,6 +64,7 @@ class Sessions:
                 plan.protocol,
                 plan.probe,
                 self._target_dead,
+                sender.heard_from,
                 first_look,
                 bounds=bounds,
             )
@@ -83,7 +84,7 @@ class Sessions:
     async def verify(self, on_counter: OnCounter) -> None:
         """Have each session read its counter, those that are away when they are back."""
         opened = [session for session in self._sessions.values() if session.connection is not None]
-        self._verification = Verification(self._loop, opened, self._sender.next_id, on_counter)
+        self._verification = Verification(self._loop, opened, self._sender.next_id, self._sender.heard_from, on_counter)
         self.message_received = self._verification.received
         await self._verification.run(self._assignment.plan.verify_s)
 
@@ -125,6 +126,7 @@ class Sessions:
         session = resumable(connection).session
         self._opener.opened(connection)
         self._tally.opened()
+        self._sender.heard_from[connection.target] += 1
         if session.connection is None:
             self._sender.add(connection)
             return

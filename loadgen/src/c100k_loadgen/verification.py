@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -31,7 +31,7 @@ OnCounter = Callable[[int, int, int, int | None], None]
 class Verification:
     """Reads the counters of `sessions`, by requests with ids from `first_id` on.
 
-    `on_counter` gets each, in the end also those that could not be read.
+    `on_counter` gets each, in the end also those that could not be read. `heard_from` counts the messages of each target.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Verification:
         loop: asyncio.AbstractEventLoop,
         sessions: Sequence[ResumableSession],
         first_id: int,
+        heard_from: Counter[str],
         on_counter: OnCounter,
     ) -> None:
         self._loop = loop
@@ -46,6 +47,7 @@ class Verification:
         self._waiting = deque(sessions)
         self._asked: dict[int, ResumableSession] = {}
         self._next_id = first_id
+        self._heard_from = heard_from
         self._on_counter = on_counter
         self._done = asyncio.Event()
 
@@ -63,6 +65,7 @@ class Verification:
 
     def received(self, connection: Connection, line: bytes, now: float) -> None:
         """One message from a session that is live."""
+        self._heard_from[connection.target] += 1
         try:
             message = decode_session_message(line)
         except msgspec.MsgspecError:

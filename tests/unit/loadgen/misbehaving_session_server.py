@@ -20,9 +20,8 @@ CONNECTIONS: set[Connection] = set()
 RETRY_AFTER_MS = 50
 # One call in so many goes wrong.
 EVERY = 10
-FORGETS_AFTER_CALLS = 60
+BREAKS_AFTER_CALLS = 60
 MISSED = 2
-LATE_S = 0.4
 
 
 @dataclass
@@ -36,6 +35,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, behaviour: str) -> None:
         self._behaviour = behaviour
         self._rest = b""
+        self._silent = False
         self._transport: asyncio.Transport
         self._session: Stored | None = None
 
@@ -50,14 +50,14 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if not self._transport.is_closing():
+            if not (self._silent or self._transport.is_closing()):
                 self._handle(json.loads(line))
 
     def _handle(self, message: dict[str, Any]) -> None:
         COUNTS[message["method"]] += 1
         match message["method"]:
-            case "ping" if self._behaviour == "answers_pings_late":
-                asyncio.get_running_loop().call_later(LATE_S, self._answer, message, {})
+            case "ping" if self._behaviour == "ignores_pings" and COUNTS["tools/call"]:
+                pass
             case "ping":
                 self._answer(message, {})
             case "initialize":
@@ -140,10 +140,13 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
             case "sends_away":
                 self._send({"method": "notifications/c100k/unavailable"})
-            case "forgets" if COUNTS["tools/call"] == FORGETS_AFTER_CALLS:
+            case "forgets" if COUNTS["tools/call"] == BREAKS_AFTER_CALLS:
                 SESSIONS.clear()
                 for each in CONNECTIONS:
                     each._transport.close()
+            case "falls_silent" if COUNTS["tools/call"] == BREAKS_AFTER_CALLS:
+                for each in CONNECTIONS:
+                    each._silent = True
             case "doubles" if name == "increment" and self._session is not None:
                 self._session.n += 1
                 return False

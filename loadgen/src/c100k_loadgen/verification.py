@@ -31,7 +31,7 @@ OnCounter = Callable[[int, int, int, int | None], None]
 class Verification:
     """Reads the counters of `sessions`, by requests with ids from `first_id` on.
 
-    `on_counter` gets each, in the end also those that could not be read. `heard_from` counts the messages of each target.
+    `on_counter` gets each, in the end also those that could not be read. `heard_from` counts the messages of a target.
     """
 
     def __init__(

@@ -90,16 +90,32 @@ def command(programs: Path) -> tuple[list[str], dict[str, str]]:
     return [*words, "--runs-dir", str(root / "runs")], environment
 
 
-def test_in_a_terminal_the_run_is_shown_below_what_the_playbook_says(programs: Path) -> None:
-    words, environment = command(programs)
+def in_terminal(words: list[str], environment: dict[str, str], stop_at: bytes | None = None) -> tuple[int, str]:
+    """The exit code, and all that was written to the terminal; Ctrl-C is typed as soon as `stop_at` is seen."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    process = subprocess.Popen(words, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+    # A session that opens a terminal has it as its own: only then Ctrl-C comes as a signal.
+    opened = ["sh", "-c", 'exec "$@" <"$0"', os.ttyname(theirs), *words]
+    process = subprocess.Popen(opened, env=environment, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
-    shown = b"".join(_chunks(ours)).decode()
+    shown = b""
+    for chunk in _chunks(ours):
+        shown += chunk
+        if stop_at is not None and stop_at in shown:
+            os.write(ours, b"\x03")
+            stop_at = None
     os.close(ours)
-    assert process.wait(180) == 3, shown
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    return process.wait(180), shown.decode()
+
+
+def plain(shown: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+
+
+def test_in_a_terminal_the_run_is_shown_below_what_the_playbook_says(programs: Path) -> None:
+    code, shown = in_terminal(*command(programs))
+    assert code == 3, shown
+    text = plain(shown)
     assert "TASK [Watch the run to its end]" in text
     assert "colours are forced" in text
     assert "1,998 / 2,000" in text
@@ -109,7 +125,23 @@ def test_in_a_terminal_the_run_is_shown_below_what_the_playbook_says(programs: P
     assert "peak 80.0 ms, limit 80 ms" in text
     assert "1:01 left" in text
     assert "INVALID: unknown of 2,000 connections" in text
-    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is shown again"
+    assert_cursor_is_back(shown)
+
+
+def test_ctrl_c_in_a_terminal_stops_and_judges(programs: Path) -> None:
+    playbook = programs / "ansible-playbook"
+    playbook.write_text(playbook.read_text().replace("time.sleep(0.8)", "time.sleep(100)"))
+    code, shown = in_terminal(*command(programs), stop_at=b"silent death of node2")
+    assert code == 3, shown
+    text = plain(shown)
+    assert "Interrupted; stopping the run." in text
+    assert "Stopping the hosts and collecting what was measured" in text
+    assert "INVALID: unknown of 2,000 connections" in text
+    assert_cursor_is_back(shown)
+
+
+def assert_cursor_is_back(shown: str) -> None:
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
 
 def _chunks(terminal: int) -> Iterator[bytes]:

@@ -120,7 +120,7 @@ def _start(command: Sequence[str], launch: Launch) -> tuple[subprocess.Popen[str
     if not sys.stdout.isatty():
         plain = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdin=subprocess.DEVNULL, text=True)
         return plain, nullcontext()
-    coloured = {**os.environ, "ANSIBLE_FORCE_COLOR": "" if os.environ.get("NO_COLOR") else "1"}
+    colours = {} if os.environ.get("NO_COLOR") else {"ANSIBLE_FORCE_COLOR": "1"}
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -130,7 +130,7 @@ def _start(command: Sequence[str], launch: Launch) -> tuple[subprocess.Popen[str
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=coloured,
+        env={**os.environ, **colours},
     )
     return process, View(process, launch.runs, launch.stamp)
 

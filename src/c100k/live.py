@@ -26,7 +26,8 @@ GONE_S = 3.0
 #: The width of the bar.
 _BAR = 20
 
-_PHASES = ("wait", "ramp", "settle", "hold", "stop", "verify", "done")
+#: The states of a generator, in their order.
+PHASES = ("wait", "ramp", "settle", "hold", "stop", "verify", "done")
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _merge(statuses: Mapping[str, Mapping[str, Any]], silent: tuple[str, ...]) -
         )
     return Progress(
         t=now,
-        state=min((host.state for host in hosts), key=_PHASES.index, default="wait"),
+        state=min((host.state for host in hosts), key=PHASES.index, default="wait"),
         connected=sum(host.connected for host in hosts),
         target=sum(host.target for host in hosts),
         rate_per_s=sum(host.rate_per_s for host in hosts),

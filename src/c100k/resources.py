@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from c100k.record import ProcessCost, Run
 from c100k.run_directory import RunDirectory
-from c100k.samples import read_host
+from c100k.samples import read_kernel
 
 Share = tuple[float, float | None]
 
@@ -39,7 +39,7 @@ def by_host(run: Run, directory: RunDirectory) -> list[HostUse]:
     start, end = (hold.started_at, hold.ended_at) if hold else (0.0, 0.0)
     found = []
     for host in run.hosts:
-        kernel = read_host(directory, host.name).kernel
+        kernel = read_kernel(directory, host.name)
         held = [row for t, row in sorted(kernel.items()) if start <= t < end]
         busy = _busy(kernel)
         in_hold = [share for t, share in busy if start <= t < end and share is not None]

@@ -87,12 +87,17 @@ def read_host(run: RunDirectory, name: str) -> HostSamples:
         client=_client(directory),
         causes=_causes(directory, name),
         server=_server(directory / "server.csv"),
-        kernel={int(row["t"]): row for row in _numbers(directory / "kernel.csv")},
+        kernel=read_kernel(run, name),
         events=_events(directory / "server.jsonl"),
         facts=_json(directory / "facts.json") or {},
         heard=[row for path in sorted(directory.glob("*-fan-out.csv")) for row in complete_rows(path)],
         published=[row for path in sorted(directory.glob("*-publishes.csv")) for row in complete_rows(path)],
     )
+
+
+def read_kernel(run: RunDirectory, name: str) -> dict[int, dict[str, float]]:
+    """What the kernel of one host counted, by the second."""
+    return {int(row["t"]): row for row in _numbers(run.host(name) / "kernel.csv")}
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ run nor fail it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -22,11 +23,11 @@ from rich.table import Table
 from rich.text import Text
 
 from c100k import progress
-from c100k.live import HostProgress, Progress
+from c100k.errors import C100KError
+from c100k.live import PHASES, HostProgress, Progress
 from c100k.recovery import Fault, read_faults
 from c100k.run_directory import RunDirectory
 
-_PHASES = ("wait", "ramp", "settle", "hold", "stop", "verify", "done")
 _STEPS = "▁▂▃▄▅▆▇█"
 
 #: The seconds of the sparkline.
@@ -42,6 +43,7 @@ class View:
     def __init__(self, playbook: Popen[str], store: Path, stamp: str, console: Console | None = None) -> None:
         self._output: IO[str] | None = playbook.stdout
         self._run = _Followed(store, stamp)
+        self._drawn: RenderableType = Text()
         self._console = console or Console()
         self._live = Live(console=self._console, get_renderable=self._draw, refresh_per_second=2, transient=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -62,7 +64,10 @@ class View:
             self._console.print(Text.from_ansi(line.rstrip("\n")), soft_wrap=True)
 
     def _draw(self) -> RenderableType:
-        return self._run.drawn(time.time())
+        # What is being written may be half there; the next look will see it whole.
+        with contextlib.suppress(C100KError, OSError, ValueError):
+            self._drawn = self._run.drawn(time.time())
+        return self._drawn
 
 
 class _Followed:
@@ -107,9 +112,9 @@ def draw(run_id: str, seen: Sequence[Progress], faults: Sequence[Fault], limit: 
 
 
 def _phases(last: Progress) -> Text:
-    reached = _PHASES.index(last.state)
+    reached = PHASES.index(last.state)
     text = Text()
-    for number, phase in enumerate(_PHASES[1:], 1):
+    for number, phase in enumerate(PHASES[1:], 1):
         style = "bold reverse" if number == reached else "green" if number < reached else "dim"
         text.append(f" {phase} ", style)
     minutes, seconds = divmod(max(0, round(last.seconds_left)), 60)

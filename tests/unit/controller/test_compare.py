@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -216,6 +219,16 @@ def test_the_store_is_listed_newest_first(store: Store, capsys: pytest.CaptureFi
     assert lines[1].endswith("not judged; c100k report judges it")
     assert lines[2].split()[1:6] == ["FAIL", "200", "200", "10", "s"]
     assert lines[3].split()[1] == "PASS"
+
+
+def test_a_list_that_nobody_reads_to_its_end_ends_in_silence(store: Store) -> None:
+    store.add()
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "c100k", "runs", "--runs-dir", str(store.path)]
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, check=False, timeout=60)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_store_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,12 +85,18 @@ class Progress:
             else ""
         )
         away = f", {self.away:,} sessions away" if self.away else ""
+        late = [f"{host.name} {host.connected:,} / {host.target:,}" for host in self.hosts if self._is_behind(host)]
+        behind = f"; behind: {', '.join(late)}" if late else ""
         silent = f"; no answer from {', '.join(self.silent)}" if self.silent else ""
         return (
             f"{self.state:<6} {self.bar} {self.connected:>7,} / {self.target:,} connected  "
             f"{self.rate_per_s:>6,} msg/s  {p95}  {self.errors:,} errors{trouble}{away}  "
-            f"{minutes}:{seconds:02} left{silent}"
+            f"{minutes}:{seconds:02} left{behind}{silent}"
         )
+
+    def _is_behind(self, host: HostProgress) -> bool:
+        """Whether it lacks connections that it should have by now."""
+        return self.state in ("settle", "hold") and host.connected < host.target
 
 
 def follow(endpoints: Sequence[Endpoint], start_by_s: float = 60.0) -> Iterator[Progress]:

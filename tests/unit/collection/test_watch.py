@@ -91,7 +91,7 @@ def test_the_run_is_shown_in_plain_lines_and_kept_in_its_files(tmp_path: Path, c
     assert done.returncode == 0, done.stdout + done.stderr
     line = "hold   [###############.....]      75 / 100 connected      40 msg/s  p95    3.0 ms  0 errors"
     assert line in done.stdout
-    assert "no answer from node2" in done.stdout
+    assert "left; behind: node1 75 / 100; no answer from node2" in done.stdout
     assert "last seen 75 of 100" in done.stdout
     assert "\x1b" not in done.stdout
     for name, who in (("progress.csv", ""), ("progress-hosts.csv", "node1")):

@@ -1,4 +1,4 @@
-"""A Redis Cluster of real servers on loopback: four masters with a replica each, unless a test wants fewer."""
+"""A Redis Cluster of real servers: four masters with a replica each on loopback, unless a test wants it otherwise."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import hiredis
 
@@ -28,33 +28,48 @@ OPTIONS = {
     "repl-diskless-sync-delay": "0",
     "repl-ping-replica-period": "1",
     "save": "",
-    "bind": "127.0.0.1",
+    "protected-mode": "no",
     "loglevel": "warning",
 }
 
 
-class RedisCluster:
-    """`servers[0:masters]` begin as masters, `servers[masters:]` as their replicas, in the same order."""
+class Place(NamedTuple):
+    """Where servers listen, and the command that starts another one there."""
 
-    def __init__(self, directory: Path, masters: int = 4) -> None:
+    address: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
+
+
+class RedisCluster:
+    """`servers[0:masters]` begin as masters, `servers[masters:]` as their replicas, in the same order.
+
+    Of several places each has one master in turn, and the replica of the one before.
+    """
+
+    def __init__(self, directory: Path, masters: int = 4, places: Sequence[Place] = (Place(),)) -> None:
         self.masters = masters
+        self.places = [places[(index + (index >= masters)) % len(places)] for index in range(masters * 2)]
         self.ports = free_ports(masters * 4)
         self.servers: list[subprocess.Popen[bytes]] = []
         self._directory = directory
-        for index in range(masters * 2):
-            (directory / str(index)).mkdir()
-            self.servers.append(self._launch(index))
-        for index in range(masters * 2):
-            until(lambda index=index: self.command(index, "PING") == b"PONG")
-        self._form()
+        try:
+            for index in range(masters * 2):
+                (directory / str(index)).mkdir()
+                self.servers.append(self._launch(index))
+            for index in range(masters * 2):
+                until(lambda index=index: self.command(index, "PING") == b"PONG")
+            self._form()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def seeds(self) -> str:
-        return ",".join(f"127.0.0.1:{port}" for port in self.ports[: self.masters])
+        return ",".join(f"{self.places[index].address}:{self.ports[index]}" for index in range(self.masters))
 
     def command(self, index: int, *words: str | int) -> Any:
         """What one server says."""
-        with socket.create_connection(("127.0.0.1", self.ports[index]), 2) as connection:
+        with socket.create_connection((self.places[index].address, self.ports[index]), 2) as connection:
             connection.sendall(hiredis.pack_command(words))
             reader = hiredis.Reader()
             while (reply := reader.gets()) is False:
@@ -92,6 +107,15 @@ class RedisCluster:
                 self.resume(index)
         until(self._is_whole)
 
+    def give_back(self) -> None:
+        """Bring the cluster to be whole, with the masters that it began with."""
+        self.repair()
+        for index in range(self.masters):
+            if self.command(index, "ROLE")[0] != b"master":
+                self.command(index, "CLUSTER", "FAILOVER")
+                until(lambda index=index: self.command(index, "ROLE")[0] == b"master")
+                until(self._is_whole)
+
     def master_of(self, key: str) -> int:
         """The server that is master of a key by now."""
         slot = self.command(self._alive(), "CLUSTER", "KEYSLOT", key)
@@ -112,13 +136,13 @@ class RedisCluster:
             server.wait()
 
     def _launch(self, index: int) -> subprocess.Popen[bytes]:
-        options = {**OPTIONS, "port": str(self.ports[index]), "cluster-port": str(self.ports[index + self.masters * 2])}
+        place, bus = self.places[index], self.ports[index + self.masters * 2]
+        options = {**OPTIONS, "bind": place.address, "port": str(self.ports[index]), "cluster-port": str(bus)}
         flags = [word for name, value in options.items() for word in (f"--{name}", value)]
         directory = self._directory / str(index)
         with (directory / "log").open("ab") as log:
-            return subprocess.Popen(
-                ["redis-server", *flags, "--dir", str(directory)], executable=PROGRAM, stdout=log, stderr=log
-            )
+            command = [*place.enter, "redis-server", *flags, "--dir", str(directory)]
+            return subprocess.Popen(command, executable=None if place.enter else PROGRAM, stdout=log, stderr=log)
 
     def _form(self) -> None:
         share = SLOTS // self.masters
@@ -133,7 +157,7 @@ class RedisCluster:
         for index in range(self.masters * 2):
             for other in range(index):
                 bus = self.ports[other + self.masters * 2]
-                self.command(index, "CLUSTER", "MEET", "127.0.0.1", self.ports[other], bus)
+                self.command(index, "CLUSTER", "MEET", self.places[other].address, self.ports[other], bus)
         until(lambda: all(self._knows_all(index) for index in range(self.masters * 2)))
         for index in range(self.masters):
             name = self.command(index, "CLUSTER", "MYID").decode()

@@ -22,7 +22,7 @@ NEAR_S = 1.0
 class Outage:
     """A host from its death until it is whole again; what has not happened (yet) is infinitely late.
 
-    `counts_at` is when its server gave counts again.
+    `counts_at` is when its server gave counts again, which it never ceased to when its host was only cut off.
     """
 
     host: str
@@ -64,7 +64,10 @@ def read(run: RunDirectory, hosts: Sequence[HostSamples]) -> list[Outage]:
 def _outage(fault: Fault, served: Iterable[int]) -> Outage:
     healed_at = math.inf if fault.healed_at is None else fault.healed_at
     healthy_at = math.inf if fault.healthy_at is None else fault.healthy_at
-    counts_at = min((t for t in served if t >= healed_at), default=math.inf)
+    if fault.kind == "partition":
+        counts_at: float = math.floor(fault.injected_at)
+    else:
+        counts_at = min((t for t in served if t >= healed_at), default=math.inf)
     return Outage(fault.host, fault.injected_at, healed_at, healthy_at, counts_at)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from statistics import median
 
 from c100k.record import Percentiles, Rule, Run, Verdict
 from c100k.rules import format_number
@@ -72,6 +73,12 @@ def _recovery(run: Run) -> Iterable[str]:
         yield (
             f"{'':<13}missed after {format_number(each.detected_s.p50, 1)} s, back after "
             f"p50 {format_number(back.p50, 1)}  p99.9 {format_number(back.p999, 1)}  max {format_number(back.max, 1)} s"
+        )
+    slowest = sorted(each.reconnected_s.p999 for each in run.recovery if each.reconnected_s.p999 is not None)
+    if len(slowest) > 1:
+        yield (
+            f"{'':<13}p99.9 of {len(slowest)} deaths: from {format_number(slowest[0], 1)} to "
+            f"{format_number(slowest[-1], 1)} s, in the middle {format_number(median(slowest), 1)} s"
         )
     if run.away_ms is not None:
         yield f"away ms      {_percentiles(run.away_ms)}   of messages whose session was away"

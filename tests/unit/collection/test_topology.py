@@ -75,15 +75,28 @@ def test_four_hosts_expect_a_quarter_each(topology: ModuleType) -> None:
     assert set(plan["servers"].values()) == {3 * 8_334}
 
 
-@given(servers=names, hold_s=st.integers(10, 10_000))
-def test_deaths_come_one_after_the_other_within_the_hold(topology: ModuleType, servers: list[str], hold_s: int) -> None:
-    deaths = topology.deaths(servers, hold_s)
+@given(servers=names, count=st.integers(1, 12), hold_s=st.integers(37, 10_000))
+def test_deaths_come_one_after_the_other_within_the_hold(
+    topology: ModuleType, servers: list[str], count: int, hold_s: int
+) -> None:
+    deaths = topology.deaths(servers, hold_s, count)
 
     moments = [moment for death in deaths for moment in topology.moments(death)]
     assert moments == sorted(moments)
     assert moments[0] > 0
     assert moments[-1] < hold_s
-    assert len({death["host"] for death in deaths}) == min(3, len(servers))
+    assert len({death["host"] for death in deaths}) == min(count, len(servers))
+    assert len(deaths) == count
+
+
+def test_three_deaths_take_a_tenth_of_the_hold_each(topology: ModuleType) -> None:
+    hosts = [f"node{number}" for number in range(1, 5)]
+    assert topology.deaths(hosts, 300) == [
+        {"at_s": 30, "kind": "silent_death", "host": "node2", "heal_after_s": 30},
+        {"at_s": 120, "kind": "death", "host": "node3", "heal_after_s": 30},
+        {"at_s": 210, "kind": "silent_death", "host": "node4", "heal_after_s": 30},
+    ]
+    assert topology.deaths(hosts, 300, 0) == []
 
 
 def test_a_peer_is_written_as_a_program_reads_it(topology: ModuleType) -> None:

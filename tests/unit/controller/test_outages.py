@@ -7,10 +7,14 @@ import json
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
-from c100k import cli, report
+from c100k import cli, outages, report, summary
+from c100k.record import Run
+from c100k.recovery import Spread
 from c100k.run_directory import RunDirectory
+from c100k.samples import read_host
 
 from .conftest import HOLD, RawRun
 from .test_verdict import SCHEMA
@@ -119,6 +123,23 @@ def test_what_a_death_explains_is_not_held_against_the_run(broken: RawRun, capsy
     assert "silent_death of node2: 100 of 100 sessions resumed, 100.00% within 5 s" in shown
     assert "200 of 200 connections held for 5 s, without 5 s of recovery" in shown
     assert "2 of 2 nodes ready, the last after 1.5 s; 2 of 2 pairs share sessions" in shown
+
+
+def test_a_host_that_is_cut_off_goes_on_counting(raw_run: RawRun) -> None:
+    host = raw_run.hosts[1]
+    run = write(raw_run)
+    run.faults.write_text(run.faults.read_text().replace("silent_death", "partition"))
+    (outage,) = outages.read(run, [read_host(run, host.name)])
+    assert not any(outage.is_dead(t) for t in range(DIED, HEALED))
+    assert outage.explains(host.name, DIED + 1)
+
+
+def test_several_deaths_are_summed_up(broken: RawRun) -> None:
+    run = msgspec.convert(judge(write(broken)), Run)
+    first = run.recovery[0]
+    slower = msgspec.structs.replace(first, reconnected_s=Spread(p50=4.0, p999=4.2, max=4.5))
+    shown = summary.text(msgspec.structs.replace(run, recovery=[slower, first]))
+    assert "p99.9 of 2 deaths: from 3.0 to 4.2 s, in the middle 3.6 s" in shown
 
 
 def test_a_death_too_late_to_see_its_recovery_is_none(broken: RawRun) -> None:

@@ -184,6 +184,39 @@ def test_without_redis_calls_go_on_and_state_comes_back(nodes: Callable[..., Any
     assert "result" in fresh.request("initialize", RESUMABLE)
 
 
+def test_what_waits_for_redis_in_vain_takes_little_memory(nodes: Callable[..., Any], redis: Any) -> None:
+    clients, ahead, rounds = 100, 50, 3
+    server = nodes("a")
+    sessions = [Resumable(server) for _ in range(clients)]
+    for session in sessions:
+        session.increment(1)
+    before = server.total("resident_memory_bytes")
+    for index in range(8):
+        redis.pause(index)
+    operation = 1
+    for _ in range(rounds):
+        for session in sessions:
+            for number in range(ahead):
+                call = {"name": "increment", "arguments": {"operation": operation + 1 + number}}
+                session.client.send({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call})
+        operation += ahead
+        for session in sessions:
+            answers: list[dict[str, Any]] = []
+            while len(answers) < ahead:
+                answer = session.client.receive()
+                if "id" in answer:
+                    answers.append(answer)
+            assert all(answer["error"]["data"]["retryAfterMs"] > 0 for answer in answers)
+    # 15,000 writes that could not be made, of 5,000 at a time.
+    assert server.total("resident_memory_bytes") - before < 32 * 2**20
+    assert server.total("connections") == clients
+    for index in range(8):
+        redis.resume(index)
+    for session in sessions:
+        server.wait_until(lambda session=session: "n" in session.increment(operation + 1))
+    assert sum(server.total("connections_closed_total", cause) for cause in ("reset", "peer")) == 0
+
+
 def test_leases_end_and_are_renewed(nodes: Callable[..., Any], redis: Any) -> None:
     server = nodes("a", "--session-lease-s", "1.5")
     kept, left = Resumable(server), Resumable(server)

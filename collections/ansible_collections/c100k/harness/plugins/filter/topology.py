@@ -43,17 +43,20 @@ def load_plan(groups, connections, rate_per_s, connections_each=1):
     return {"loadgens": parts, "servers": expected}
 
 
-def deaths(servers, hold_s):
-    """Three deaths within the hold, of a host each where there are so many, each healed before the next."""
-    kinds = ("silent_death", "death", "silent_death")
+def deaths(servers, hold_s, count=3):
+    """So many deaths within the hold, silent ones and others by turns, of one host after the other.
+
+    A third of the time from one to the next the host is down, and two thirds are for its return.
+    """
+    parts = 3 * count + 1
     return [
         {
-            "at_s": hold_s * tenths // 10,
-            "kind": kind,
+            "at_s": hold_s * (3 * number + 1) // parts,
+            "kind": "death" if number % 2 else "silent_death",
             "host": servers[(number + 1) % len(servers)],
-            "heal_after_s": max(1, hold_s // 10),
+            "heal_after_s": max(1, hold_s // parts),
         }
-        for number, (tenths, kind) in enumerate(zip((1, 4, 7), kinds, strict=True))
+        for number in range(count)
     ]
 
 

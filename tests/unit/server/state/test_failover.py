@@ -64,6 +64,22 @@ def test_sessions_of_a_silent_master_go_on(how: str, patient_redis: Any, watchin
     assert counted["result"]["structuredContent"]["n"] == 2
 
 
+def test_a_client_that_resumes_meanwhile_waits_and_is_not_refused(
+    patient_redis: Any, nodes: Callable[..., Any]
+) -> None:
+    server = nodes("a")
+    session = server.connect(initialized=False).request("initialize", OFFER)["result"]["_meta"]["c100k/sessionId"]
+    master = patient_redis.master_of(f"c100k:s:{{{session}}}")
+    replica = patient_redis.replicas_of(master)[0]
+    patient_redis.kill(master)
+    client = server.connect(initialized=False)
+    client.send({"jsonrpc": "2.0", "id": 1, "method": "c100k/resume", "params": {"sessionId": session}})
+    # The server knows by then that nobody serves the session.
+    server.wait_until(lambda: server.total("redis_up") == 0)
+    patient_redis.command(replica, "CLUSTER", "FAILOVER", "FORCE")
+    assert "result" in client.receive()
+
+
 def test_one_node_that_does_not_hear_a_master_is_not_enough(
     patient_redis: Any, watching: Callable[..., list[Any]], nodes: Callable[..., Any]
 ) -> None:

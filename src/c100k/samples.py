@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,8 +96,12 @@ def read_host(run: RunDirectory, name: str) -> HostSamples:
 
 
 def read_kernel(run: RunDirectory, name: str) -> dict[int, dict[str, float]]:
-    """What the kernel of one host counted, by the second."""
-    return {int(row["t"]): row for row in _numbers(run.host(name) / "kernel.csv")}
+    """What the kernel of one host counted, by the second.
+
+    Runs from before the sockets of Redis were counted by themselves have no column of them; it is zero then.
+    """
+    rows = complete_rows(run.host(name) / "kernel.csv")
+    return {int(row["t"]): row for row in _numbers({"tcp_redis": "0", **row} for row in rows)}
 
 
 def _json(path: Path) -> dict[str, Any] | None:
@@ -108,9 +112,9 @@ def _json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _numbers(path: Path) -> Iterator[dict[str, float]]:
+def _numbers(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, float]]:
     """Rows as numbers; a cell that holds none is left out."""
-    for row in complete_rows(path):
+    for row in rows:
         yield {name: float(cell) for name, cell in row.items() if cell}
 
 

@@ -108,6 +108,19 @@ def test_counts_that_disagree_for_a_moment_do_not(raw_run: RawRun) -> None:
     assert run["connections"]["held_min"] == 195
 
 
+def test_a_run_from_before_redis_was_counted_is_judged_alike(raw_run: RawRun) -> None:
+    run = raw_run.write()
+    for host in raw_run.hosts:
+        path = run.host(host.name) / "kernel.csv"
+        rows = [line.rpartition(",")[0] for line in path.read_text().splitlines()]
+        path.write_text("".join(f"{row}\n" for row in rows))
+
+    report.write(run)
+
+    figures = json.loads(run.run_json.read_text())
+    assert (figures["verdict"], figures["ledger"]["kernel_coverage"]) == ("PASS", 1.0)
+
+
 def test_seconds_without_a_kernel_count_are_not_taken_on_trust(raw_run: RawRun) -> None:
     for t in list(HOLD)[:5]:
         del raw_run.hosts[0].kernel[t]

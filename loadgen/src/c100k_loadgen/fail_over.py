@@ -1,6 +1,7 @@
 """Going on elsewhere: sessions that lost their connection get another one, to a target that lives.
 
-However many sessions lose theirs at once, their attempts are paced, and spread over the targets at random.
+However many sessions lose theirs at once, their attempts are paced. Each goes to the less busy of two targets taken at
+random, so that a target that has just returned takes its part, and not all at once.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import heapq
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from c100k_loadgen.plan import Target
 from c100k_loadgen.resumable import ResumableSession
@@ -26,7 +27,8 @@ UNDER_WAY = 64
 class FailOver:
     """Has `begin` make attempts for the sessions that are `away`, at most `pace_per_s` and `UNDER_WAY` at a time.
 
-    `up` says which targets live. A target that a session has lost is not its next one, unless there is no other.
+    `up` says which targets live, and `held` how many sessions of this worker each has. A target that a session has lost
+    is not its next one, unless there is no other.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class FailOver:
         loop: asyncio.AbstractEventLoop,
         targets: Sequence[Target],
         up: Callable[[str], bool],
+        held: Mapping[str, int],
         begin: Callable[[ResumableSession, Target], None],
         pace_per_s: float,
     ) -> None:
@@ -41,6 +44,7 @@ class FailOver:
         self._loop = loop
         self._targets = targets
         self._up = up
+        self._held = held
         self._begin = begin
         self._under_way = 0
         self._pace_per_s = pace_per_s
@@ -106,4 +110,5 @@ class FailOver:
         assert session.connection is not None
         alive = [target for target in self._targets if self._up(target.name)]
         others = [target for target in alive if target.name != session.connection.target]
-        return random.choice(others or alive or self._targets)
+        choice = others or alive or self._targets
+        return min(random.sample(choice, min(2, len(choice))), key=lambda target: self._held[target.name])

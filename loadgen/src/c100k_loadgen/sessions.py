@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from c100k_loadgen.assignment import Assignment
@@ -48,10 +49,11 @@ class Sessions:
         self._assignment = assignment
         self._on_resumption = on_resumption
         self._sessions: dict[int, ResumableSession] = {}
+        self._held: Counter[str] = Counter()  # sessions by target, with those on their way to it
         self._verification: Verification | None = None
         # All sessions of one target are to be on their way within the spread.
         pace_per_s = assignment.connections / len(plan.targets) / plan.resume_spread_s
-        self._fail_over = FailOver(loop, plan.targets, self._is_up, self._resume, pace_per_s)
+        self._fail_over = FailOver(loop, plan.targets, self._is_up, self._held, self._resume, pace_per_s)
         # The probes of the workers are spread over the time between two pings.
         first_look = start + plan.probe.every_s * assignment.index / assignment.workers
         self._probes = {
@@ -79,6 +81,7 @@ class Sessions:
     def connect(self, number: int, target: str, attempts: int) -> Connection:
         """A connection for the session `number`."""
         session = self._sessions.setdefault(number, ResumableSession(number))
+        self._held[target] += 1
         return ResumableConnection(self, session, target, attempts, self._assignment.plan.protocol)
 
     async def verify(self, on_counter: OnCounter) -> None:
@@ -140,6 +143,7 @@ class Sessions:
 
     def opening_failed(self, connection: Connection, cause: str) -> None:
         self._tally.connect_error(connection.phase, connection.target, cause)
+        self._held[connection.target] -= 1
         session = resumable(connection).session
         if session.connection is None:
             self._opener.failed(connection)
@@ -149,6 +153,7 @@ class Sessions:
 
     def ended(self, connection: Connection, cause: str) -> None:
         self._tally.closed(connection.target, cause)
+        self._held[connection.target] -= 1
         if cause == "stop":
             self._sender.remove(connection)
             return

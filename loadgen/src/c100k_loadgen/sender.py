@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from c100k_loadgen.alarm import Alarm
 from c100k_loadgen.connection import Connection, State
 from c100k_loadgen.messages import Call, decode_envelope, decode_message, reply_to
 from c100k_loadgen.phases import Phase
@@ -21,7 +22,7 @@ from c100k_loadgen.recorder import Recorder
 from c100k_loadgen.schedule import Schedule
 from c100k_loadgen.tally import Tally
 
-#: The event loop's timers have a resolution of 1 ms. Whatever fell due meanwhile is sent together.
+#: Whatever falls due within it is sent together: a wake-up for each message would cost more than the message.
 _TICK_S = 0.001
 
 #: Given-up requests that are remembered, so that a late answer is not taken for one to nothing.
@@ -69,7 +70,6 @@ class Sender:
         self.boundary = math.inf
         self.settle = Recorders()
         self.hold = Recorders()
-        self._loop = loop
         self._tally = tally
         self._totals = tally.totals
         self._schedule = schedule
@@ -82,7 +82,7 @@ class Sender:
         self._turn = 0  # place in `live` that the next message goes to
         self._given_up: OrderedDict[int, Connection] = OrderedDict()
         self._forgotten_below = 0  # ids below this one may have been given up without being remembered
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(loop, self._wake)
         self._arm(time.monotonic())
 
     def add(self, connection: Connection) -> None:
@@ -102,15 +102,11 @@ class Sender:
         """Nothing that is intended from now on is sent."""
         self.send_due(now)
         self._schedule = self._schedule._replace(limit=self._taken)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.close()
 
     def _arm(self, now: float) -> None:
         next_at = self._schedule.time_of(self._taken) if self._schedule.per_s > 0 else math.inf
-        if next_at < self._schedule.end:
-            # Rounded up to the timer's resolution: rounded down, it would often wake up just before the message is due.
-            wait_ms = math.ceil((next_at - now) * 1000)
-            self._timer = self._loop.call_later(max(_TICK_S, wait_ms / 1000), self._wake)
+        self._alarm.set(max(now + _TICK_S, next_at) if next_at < self._schedule.end else math.inf)
 
     def _wake(self) -> None:
         now = time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -17,6 +18,14 @@ COUNTS: Counter[str] = Counter()
 STALL_S = 3.0
 STALL_AFTER_CALLS = 75
 LATE_S = 1.5
+DELAY_S = 0.02
+ONE_IN = 100
+ONE_DROPPED_IN = 10
+CAP = 12
+ACCEPT_EVERY_S = 0.15
+
+#: Microseconds that answers which are to be delayed really took.
+DELAYS: list[int] = []
 
 
 class Session(asyncio.Protocol):
@@ -29,9 +38,21 @@ class Session(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         COUNTS["connections"] += 1
         self._transport = transport
+        self._number = COUNTS["connections"]
+        if self._behaviour == "cap":
+            COUNTS["now"] += 1
+            if COUNTS["now"] > CAP:
+                COUNTS["turned_away"] += 1
+                transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         COUNTS["lost" if error else "ended"] += 1
+        if self._behaviour == "cap":
+            COUNTS["now"] -= 1
+
+    def _answer_later(self, message: dict[str, Any], began: float) -> None:
+        DELAYS.append(int((time.perf_counter() - began) * 1e6))
+        self._send(message)
 
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -97,6 +118,15 @@ class Session(asyncio.Protocol):
                 self._send({**good, "result": {**good["result"], "isError": True}})
             case "hangs_up":
                 self._transport.close()
+            case "one_error" if COUNTS["tools/call"] % ONE_IN == 0:
+                self._send({"id": number, "error": {"code": -32603, "message": "no"}})
+            case "drops" if COUNTS["tools/call"] % ONE_DROPPED_IN == 0:
+                COUNTS["swallowed"] += 1
+            case "half_open" if self._number % 2:
+                COUNTS["swallowed"] += 1
+            case "delay":
+                later = asyncio.get_running_loop().call_later
+                later(DELAY_S, self._answer_later, good, time.perf_counter())
             case "late":
                 asyncio.get_running_loop().call_later(LATE_S, self._send, good)
             case "twice":
@@ -110,13 +140,33 @@ class Session(asyncio.Protocol):
                 self._send(good)
 
 
+async def accept_slowly(listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(ACCEPT_EVERY_S)
+        accepted, _ = await loop.sock_accept(listener)
+        await loop.connect_accepted_socket(lambda: Session("good"), accepted)
+
+
 async def serve(behaviour: str) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    server = await loop.create_server(lambda: Session(behaviour), "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await stopped.wait()
+    if behaviour == "accepts_slowly":
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        listener.setblocking(False)
+        print(listener.getsockname()[1], flush=True)
+        accepting = loop.create_task(accept_slowly(listener))
+        await stopped.wait()
+        accepting.cancel()
+        listener.close()
+    else:
+        server = await loop.create_server(lambda: Session(behaviour), "127.0.0.1", 0, backlog=1024)
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await stopped.wait()
+    if DELAYS:
+        DELAYS.sort()
+        COUNTS["delay_quartile_us"] = DELAYS[len(DELAYS) // 4]
     print(json.dumps(COUNTS), flush=True)
 
 

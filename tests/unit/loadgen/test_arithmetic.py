@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+import tempfile
+from pathlib import Path
 
 import msgspec
 import pytest
 from hdrh.histogram import HdrHistogram
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from c100k.histograms import empty, merge_by_second
 from c100k_loadgen.assignment import assignments
 from c100k_loadgen.messages import EchoCall
 from c100k_loadgen.opener import destination
+from c100k_loadgen.output import WorkerFiles
 from c100k_loadgen.phases import Timetable
 from c100k_loadgen.plan import Plan, Target
+from c100k_loadgen.raw_files import RawFiles
 from c100k_loadgen.recorder import COUNTS, HIGHEST_US, Recorder
 from c100k_loadgen.schedule import Schedule
 
@@ -39,6 +44,36 @@ def test_the_recorder_counts_as_hdrhistogram_does(first: list[int], second: list
         assert [decoded.get_count_at_index(i) for i in range(COUNTS)] == list(reference.counts)
         assert decoded.get_max_value() == reference.get_max_value()
         assert interval.encoded.encode() == reference.encode()
+
+
+samples = st.lists(
+    st.lists(st.one_of(st.integers(0, HIGHEST_US), st.integers(1_000, 3_000_000)), max_size=60), min_size=1, max_size=6
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(samples, st.sampled_from([50.0, 75.0, 90.0, 95.0, 99.0, 99.9]))
+def test_percentiles_of_merged_logs_are_those_of_all_samples(by_worker: list[list[int]], percentile: float) -> None:
+    pooled = sorted(value for values in by_worker for value in values)
+    assume(pooled)
+    with tempfile.TemporaryDirectory() as directory:
+        for index, values in enumerate(by_worker):
+            files = WorkerFiles(Path(directory), "host", index, 0.0)
+            recorder = Recorder()
+            for t, second in enumerate((values[::2], values[1::2])):
+                for value in second:
+                    recorder.record(value)
+                files.interval("hold", "response", t, recorder.take())
+            files.close()
+        merged = RawFiles(Path(directory)).histogram("hold", "response")
+        controller = empty()
+        for _, histograms in merge_by_second(Path(directory).glob("*.hlog")):
+            controller.add(histograms["hold", "response"])
+    assert merged.get_total_count() == controller.get_total_count() == len(pooled)
+    # The rank as HdrHistogram has it.
+    exact = pooled[max(1, int(percentile / 100 * len(pooled) + 0.5)) - 1]
+    for histogram in (merged, controller):
+        assert histogram.get_value_at_percentile(percentile) == pytest.approx(exact, rel=0.001)
 
 
 def test_a_value_beyond_an_hour_counts_as_an_hour() -> None:

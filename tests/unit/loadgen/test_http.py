@@ -146,6 +146,14 @@ def test_a_session_that_is_gone_is_initialised_again(run: Run) -> None:
     assert run.server["initialize"] == run.total("opened") > CONNECTIONS, "until the hold begins"
 
 
+@pytest.mark.scenario("http forgets", **SESSION, reconnect=True, connections=4)
+def test_a_session_that_is_lost_in_the_hold_is_initialised_again_too(run: Run) -> None:
+    check_complete(run)
+    assert run.total("opened", "hold") > 4
+    assert run.server["initialize"] == run.total("opened")
+    assert run.causes("message_error", "hold").keys() <= {"session_lost", "not_connected"}
+
+
 @pytest.mark.scenario("http garbage", **SESSION)
 def test_answers_that_are_no_http(run: Run) -> None:
     check_complete(run)

@@ -227,3 +227,58 @@ def test_source_addresses_and_an_empty_text_at_a_low_rate(run: Run) -> None:
     assert run.total("opened") == 20
     assert run.total("answered") == run.server["tools/call"] == 2
     assert run.server["text_bytes"] == 0
+
+
+@pytest.mark.scenario("delay", rate_per_s=40, timeout_s=5, ramp_s=3)
+def test_a_fixed_delay_is_measured_to_a_millisecond(run: Run) -> None:
+    check_complete(run)
+    service, response = run.histogram("service"), run.histogram("response")
+    assert service.get_min_value() >= 20_000, "no answer can be measured that had not been given yet"
+    # What the server itself took for a quarter of its answers: the rest is for when others have the processor.
+    for histogram in (service, response):
+        assert abs(histogram.get_value_at_percentile(25) - run.server["delay_quartile_us"]) < 1000
+
+
+@pytest.mark.scenario("one_error", rate_per_s=100, timeout_s=5, ramp_s=3)
+def test_one_error_in_a_hundred(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("message_error") == {"rpc_error": (SETTLE_S + HOLD_S) * 100 // 100}
+    assert run.total("answered") == (SETTLE_S + HOLD_S) * 99
+
+
+@pytest.mark.scenario("drops", ramp_s=3)
+def test_answers_that_are_dropped_in_silence(run: Run) -> None:
+    check_complete(run)
+    assert run.server["swallowed"] == MESSAGES // 10
+    assert run.causes("message_error") == {"timeout": MESSAGES // 10}
+    assert run.causes("close") == {"stop": 20}, "the connections themselves are held"
+
+
+@pytest.mark.scenario("half_open", ramp_s=3)
+def test_peers_that_are_there_no_more(run: Run) -> None:
+    check_complete(run)
+    assert MESSAGES / 3 < run.server["swallowed"] < MESSAGES * 2 / 3
+    assert run.causes("message_error") == {"timeout": run.server["swallowed"]}
+    assert run.total("answered") == MESSAGES - run.server["swallowed"]
+    assert run.causes("close") == {"stop": 20}
+
+
+@pytest.mark.scenario("accepts_slowly", ramp_s=2, settle_s=6, timeout_s=10)
+def test_a_server_that_accepts_slowly(run: Run) -> None:
+    check_complete(run)
+    assert run.total("opened") == run.server["initialize"] == 20
+    assert run.causes("connect_error") == {}
+    ramp = [int(row["connected"]) for row in run.seconds("ramp")]
+    assert ramp[0] <= 8, "0.15 s for each but the first"
+    assert {row["connected"] for row in run.seconds("hold")} == {"20"}
+
+
+@pytest.mark.scenario("cap", ramp_s=3, timeout_s=5)
+def test_a_cap_on_connections(run: Run) -> None:
+    check_complete(run)
+    assert run.total("opened") == 12
+    assert {row["connected"] for row in run.seconds("hold")} == {"12"}
+    refused = run.causes("connect_error")
+    assert refused.keys() <= {"closed_in_handshake", "reset"}
+    assert refused.total() == run.server["turned_away"] >= 8
+    assert run.total("answered") == MESSAGES, "over those that there are"

@@ -105,8 +105,8 @@ def _port_problems(plan: Plan, limits: Limits) -> list[str]:
     if all(target.unix for target in plan.targets):
         return []
     sources = max(1, len(plan.source_addresses))
-    pairs = len(plan.targets) * sources
-    most = math.ceil(plan.connections / pairs)
+    whole = sum(target.weight for target in plan.targets)
+    most = math.ceil(plan.connections * max(target.weight for target in plan.targets) / whole / sources)
     if most <= limits.ports:
         return []
     low, high = limits.port_range

@@ -13,10 +13,11 @@ from pathlib import Path
 import uvloop
 
 from c100k_loadgen import capacity, stand_alone, thresholds, views
+from c100k_loadgen.calls import calls_of
 from c100k_loadgen.credentials import check_credentials
 from c100k_loadgen.discovery import discovered
 from c100k_loadgen.errors import LoadgenError, PlanError
-from c100k_loadgen.plan import Plan, read_plan
+from c100k_loadgen.plan import Plan, plan_schema, read_plan
 from c100k_loadgen.report import Outputs, report
 from c100k_loadgen.supervisor import Supervisor
 from c100k_loadgen.url import is_url
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     stand_alone.add_options(run)
     check = commands.add_parser("check", help="say whether a plan can be carried out on this host")
     check.add_argument("plan", metavar="PLAN.yml", type=Path)
+    commands.add_parser("schema", help="print the JSON Schema of a plan")
     reporting = commands.add_parser("report", help="judge a run by the files that it left")
     reporting.add_argument("directory", metavar="DIR", type=Path)
     for command in (run, reporting):
@@ -77,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "check":
             return _check(options.plan)
+        if options.command == "schema":
+            print(plan_schema().decode(), end="")
+            return 0
         if options.command == "report":
             return _report(options.directory, options)
         return _stand_alone(options) if is_url(options.target) else _planned(options)
@@ -148,6 +153,7 @@ def _fitting(plan: Plan, source: str) -> tuple[int, capacity.Limits]:
         CredentialsError: what it names cannot be had.
     """
     check_credentials(plan)
+    calls_of(plan)
     limits = capacity.Limits.of_this_host()
     if problems := [*capacity.missing_sources(plan), *capacity.problems(plan, limits)]:
         raise PlanError(source, problems)

@@ -82,8 +82,8 @@ class Connection(asyncio.Protocol, ABC):
     def begin(self) -> None:
         """The connection is made: open whatever it is for."""
 
-    def frame(self, request_id: int, body: bytes) -> bytes:
-        """A call as it goes over the wire."""
+    def frame(self, request_id: int, body: bytes, routing: bytes = b"") -> bytes:
+        """A call as it goes over the wire, `routing` among the headers where there are any."""
         return body
 
     def send(self, body: bytes) -> None:

@@ -66,7 +66,7 @@ def _name(plan: Plan) -> str:
 
 
 def _is_stateless(plan: Plan) -> bool:
-    requests = StatelessRequests(_site(plan), "", None)
+    requests = StatelessRequests(_site(plan), None, None)
     _, answer = _over_http(plan, requests.discover)
     versions = (answer.result or {}).get("supportedVersions") if answer else None
     return isinstance(versions, list) and STATELESS_REVISION in versions

@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 FILE_NAME = "generator.json"
 
 RunState = Literal["wait", "ramp", "settle", "hold", "stop", "verify", "done"]
-StopReason = Literal["completed", "signal", "controller_vanished", "deadline", "failed"]
+StopReason = Literal["completed", "signal", "controller_vanished", "aborted", "deadline", "failed"]
 
 
 class WorkerRecord(msgspec.Struct):

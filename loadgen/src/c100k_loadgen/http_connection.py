@@ -50,9 +50,9 @@ class HttpConnection(Connection):
         self._framing = IDLE
         self._awaited = None
 
-    def frame(self, request_id: int, body: bytes) -> bytes:
+    def frame(self, request_id: int, body: bytes, routing: bytes = b"") -> bytes:
         self._await(request_id)
-        return b"%b%b%d\r\n\r\n%b" % (self._head, self._own, len(body), body)
+        return b"%b%b%b%d\r\n\r\n%b" % (self._head, routing, self._own, len(body), body)
 
     def send(self, body: bytes) -> None:
         self.write(self.frame(NO_ANSWER, body))

@@ -80,8 +80,8 @@ class StatelessRequests:
 
     __slots__ = ("discover", "head", "listen")
 
-    def __init__(self, site: Site, tool: str, uri: str | None) -> None:
+    def __init__(self, site: Site, tool: str | None, uri: str | None) -> None:
         version = f"MCP-Protocol-Version: {STATELESS_REVISION}"
         self.discover = whole(site.post(version, "Mcp-Method: server/discover"), discover_request())
         self.listen = whole(site.post(version, "Mcp-Method: subscriptions/listen"), listen_request(uri))
-        self.head = site.post(version, "Mcp-Method: tools/call", f"Mcp-Name: {tool}")
+        self.head = site.post(version, "Mcp-Method: tools/call", *(() if tool is None else (f"Mcp-Name: {tool}",)))

@@ -16,8 +16,11 @@ from c100k_loadgen.tcp import TcpSession
 Connect = Callable[[int, str, int], Connection | None]
 
 
-def callers(plan: Plan, owner: Owner, tool: str, token: str | None, *, subscribed: bool) -> Connect:
-    """Makes connections that call `tool`, of the era of the plan. Sessions may be `subscribed` to what is published."""
+def callers(plan: Plan, owner: Owner, tool: str | None, token: str | None, *, subscribed: bool) -> Connect:
+    """Makes connections that call `tool`, or any tool that each call names, of the era of the plan.
+
+    Sessions may be `subscribed` to what is published.
+    """
     protocol, uri = plan.protocol, plan.fan_out.uri if plan.fan_out and subscribed else None
     if plan.transport == "tcp":
         return lambda number, target, attempts: TcpSession(owner, number, target, attempts, protocol)
@@ -32,7 +35,7 @@ def callers(plan: Plan, owner: Owner, tool: str, token: str | None, *, subscribe
 def listeners(plan: Plan, owner: Owner, token: str | None) -> Connect:
     """Makes `subscriptions/listen` streams."""
     uri = plan.fan_out.uri if plan.fan_out else None
-    requests = {name: StatelessRequests(site, "", uri) for name, site in _sites(plan, token).items()}
+    requests = {name: StatelessRequests(site, None, uri) for name, site in _sites(plan, token).items()}
     return lambda number, target, attempts: ListenStream(owner, number, target, attempts, requests[target], uri)
 
 
@@ -49,7 +52,7 @@ class StreamedSessions:
         self._requests = {
             name: SessionRequests(site, plan.protocol, None) for name, site in _sites(plan, token).items()
         }
-        self._make_session = callers(plan, owner, plan.tool, token, subscribed=True)
+        self._make_session = callers(plan, owner, None, token, subscribed=True)
         self._sessions: dict[int, HttpSession] = {}
         self._streams: dict[int, SessionStream] = {}
 

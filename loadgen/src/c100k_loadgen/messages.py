@@ -6,8 +6,7 @@ Each ends with a newline, which the framing over TCP needs and JSON in an HTTP b
 from __future__ import annotations
 
 import functools
-import string
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
@@ -36,7 +35,8 @@ SESSION_MOVED = -32011
 
 _METHOD_NOT_FOUND = -32601
 _CLIENT = {"name": "c100k-loadgen", "version": VERSION}
-_META = {
+#: What every request of the stateless era carries.
+STATELESS_META = {
     "io.modelcontextprotocol/protocolVersion": STATELESS_REVISION,
     "io.modelcontextprotocol/clientInfo": _CLIENT,
     "io.modelcontextprotocol/clientCapabilities": {},
@@ -227,18 +227,18 @@ def subscribe_request(uri: str) -> bytes:
 
 
 def discover_request() -> bytes:
-    return _request(FIRST_ID, "server/discover", {"_meta": _META})
+    return _request(FIRST_ID, "server/discover", {"_meta": STATELESS_META})
 
 
 def listen_request(uri: str | None) -> bytes:
     """Listen to the resource `uri`, or to changes of the list of tools, which every server has."""
     wanted: dict[str, Any] = {"toolsListChanged": True} if uri is None else {"resourceSubscriptions": [uri]}
-    return _request(FIRST_ID, "subscriptions/listen", {"notifications": wanted, "_meta": _META})
+    return _request(FIRST_ID, "subscriptions/listen", {"notifications": wanted, "_meta": STATELESS_META})
 
 
 def publish_request(request_id: int, tool: str, *, stateless: bool) -> bytes:
     """The call of `tool`, which needs no arguments, to make a resource change."""
-    params = {"name": tool, "arguments": {}, **({"_meta": _META} if stateless else {})}
+    params = {"name": tool, "arguments": {}, **({"_meta": STATELESS_META} if stateless else {})}
     return _request(request_id, "tools/call", params)
 
 
@@ -256,52 +256,3 @@ def _request(request_id: int, method: str, params: dict[str, Any]) -> bytes:
 
 def _line(message: dict[str, Any]) -> bytes:
     return msgspec.json.encode(message) + b"\n"
-
-
-class Call(Protocol):
-    """The call that messages are: its bytes, and the text that must come back, None where any result will do."""
-
-    def message(self, request_id: int) -> tuple[bytes, str | None]: ...
-
-
-def call_of(tool: str, arguments: dict[str, Any] | None, payload_bytes: int, *, stateless: bool) -> Call:
-    """`echo` is checked by its text when it is left to this generator what to say."""
-    if tool == "echo" and arguments is None:
-        return EchoCall(payload_bytes, stateless=stateless)
-    return ToolCall(tool, arguments or {}, stateless=stateless)
-
-
-class ToolCall:
-    """`tools/call` of any tool; its result may be anything but an error."""
-
-    __slots__ = ("_end",)
-
-    def __init__(self, tool: str, arguments: dict[str, Any], *, stateless: bool = False) -> None:
-        params = {"name": tool, "arguments": arguments, **({"_meta": _META} if stateless else {})}
-        self._end = b',"method":"tools/call","params":%b}\n' % msgspec.json.encode(params)
-
-    def message(self, request_id: int) -> tuple[bytes, None]:
-        return b'{"jsonrpc":"2.0","id":%d%b' % (request_id, self._end), None
-
-
-class EchoCall:
-    """`tools/call` of `echo`; its text has exactly `payload_bytes` and follows from the id, so it can be checked."""
-
-    __slots__ = ("_end", "_filler", "_payload_bytes")
-
-    def __init__(self, payload_bytes: int, *, stateless: bool = False) -> None:
-        letters = string.ascii_lowercase
-        self._filler = "-" + (letters * (payload_bytes // len(letters) + 1))[:payload_bytes]
-        self._payload_bytes = payload_bytes
-        meta = f',"_meta":{msgspec.json.encode(_META).decode()}' if stateless else ""
-        self._end = f'"}}{meta}}}}}\n'
-
-    def message(self, request_id: int) -> tuple[bytes, str]:
-        """The request as a line, and the text that it asks to have back."""
-        text = f"{request_id}{self._filler}"[: self._payload_bytes]
-        # Written by hand: nothing in it needs escaping, and this takes a third of the time of encoding a dictionary.
-        line = (
-            f'{{"jsonrpc":"2.0","id":{request_id},"method":"tools/call",'
-            f'"params":{{"name":"echo","arguments":{{"text":"{text}{self._end}'
-        )
-        return line.encode("ascii"), text

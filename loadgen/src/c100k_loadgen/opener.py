@@ -15,7 +15,10 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from c100k_loadgen.assignment import Assignment
 from c100k_loadgen.causes import cause_of, cause_of_error
@@ -53,15 +56,29 @@ def destination(assignment: Assignment, number: int, to: Target | None = None) -
     """
     plan, sources = assignment.plan, assignment.plan.source_addresses
     turn = number // plan.connections_each
-    target = plan.targets[turn % len(plan.targets)]
+    round_of, place = divmod(turn, sum(target.weight for target in plan.targets))
+    target = _in_turn(plan.targets, place)
     if number >= plan.connections:
         name = plan.publish_to[number - plan.connections]
         target = next(each for each in plan.targets if each.name == name)
     target = to or target
-    source = sources[turn // len(plan.targets) % len(sources)] if sources else None
+    source = sources[round_of % len(sources)] if sources else None
     server_name = target.host_name or target.address
     family, address = target_address(target)
     return Destination(target.name, family, address, source, server_name)
+
+
+def _in_turn(targets: Sequence[Target], place: int) -> Target:
+    """Whose turn it is at a place of a round in which each target has as many places as its weight."""
+    while True:
+        # Those that have turns left, one after the other, until the place lies within them.
+        least = min(target.weight for target in targets)
+        if place < least * len(targets):
+            return targets[place % len(targets)]
+        place -= least * len(targets)
+        targets = [
+            msgspec.structs.replace(target, weight=target.weight - least) for target in targets if target.weight > least
+        ]
 
 
 def target_address(target: Target) -> tuple[socket.AddressFamily, tuple[str, int] | str]:

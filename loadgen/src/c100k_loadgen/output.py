@@ -21,6 +21,7 @@ CAUSES_COLUMNS = ("t", "phase", "kind", "target", "cause", "count")
 FAN_OUT_COLUMNS = ("moment", "target", "listeners", "delivered", "duplicated", "last_ms")
 RESUMPTIONS_COLUMNS = ("session", "lost_at", "cause", "from", "to", "attempts", "resumed_at", "missed", "outcome")
 OPERATIONS_COLUMNS = ("t", "session", "operation", "attempt", "outcome")
+CALLS_COLUMNS = ("t", "call", "sent", "answered")
 COUNTERS_COLUMNS = ("session", "acked", "last_operation", "counter")
 PUBLISHES_COLUMNS = ("moment", "target", "slip_ms", "answered_ms", "cause")
 
@@ -37,8 +38,8 @@ class WorkerFiles:
     """Appends to `<host>-w<k>-seconds.csv`, `-causes.csv` and `-<phase>.hlog` in `directory`.
 
     With a fan-out also to `-fan-out.csv` and `-publishes.csv`, whose moments are Unix seconds and whose times count
-    from them. With sessions that are resumed also to `-resumptions.csv`, and with increments to `-operations.csv` and
-    `-counters.csv`.
+    from them. With a mix of calls also to `-calls.csv`. With sessions that are resumed also to `-resumptions.csv`, and
+    with increments to `-operations.csv` and `-counters.csv`.
     """
 
     def __init__(self, directory: Path, host: str, index: int, epoch: float) -> None:
@@ -77,6 +78,13 @@ class WorkerFiles:
             log = self._logs[phase] = self._open(f"-{phase}.hlog")
             log.write(_log_header(t))
         log.write(f"Tag={tag},{t}.000,1.000,{interval.max_us / 1000:.3f},{interval.encoded}\n")
+
+    def call(self, t: int, name: str, sent: int, response: Interval) -> None:
+        """What became in [t, t + 1) of one call of a mix, of messages of the hold."""
+        if sent or response.samples:
+            self._append("-calls.csv", CALLS_COLUMNS, (t, name, sent, response.samples))
+        if response.samples:
+            self.interval("hold", f"call.{name}", t, response)
 
     def heard(self, heard: Heard) -> None:
         """What became of one publish; `last_ms` is empty when nobody heard of it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import math
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,22 +23,24 @@ from c100k_loadgen.errors import PlanError
 from c100k_loadgen.messages import STATELESS_REVISION
 from c100k_loadgen.phases import Timetable
 
+# Patterns are such that Python and JSON Schema read them alike: for `$` alone, Python lets a newline pass at the end.
+
 #: Names go into file names and CSV cells.
-Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=200)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)", max_length=200)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=0, le=30 * 24 * 3600)]
 #: What goes into a header as it is.
-Visible = Annotated[str, Meta(pattern=r"\A[!-~]+\Z", max_length=1000)]
+Visible = Annotated[str, Meta(pattern=r"^[!-~]+$(?!\n)", max_length=1000)]
 
 #: How long after its reading a plan without `start_at` begins.
 _LEAD_S = 1
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A server: the name it is counted under, and where it listens, an IP address and port or a Unix socket's path.
 
     `host_name` is what its certificate must be for and what the header Host says, by default the address; `path` is
-    that of its MCP endpoint over HTTP.
+    that of its MCP endpoint over HTTP. Targets have connections by their `weight`.
     """
 
     name: Name
@@ -45,20 +48,21 @@ class Target(msgspec.Struct, frozen=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     host_name: Visible | None = None
     path: Visible = "/mcp"
+    weight: Annotated[int, Meta(ge=1, le=1000)] = 1
 
     @property
     def unix(self) -> bool:
         return self.address.startswith("/")
 
 
-class Tls(msgspec.Struct, frozen=True, kw_only=True):
+class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """TLS to every target: `ca_file` has the authorities, instead of the system's; `insecure` checks nothing."""
 
     ca_file: str | None = None
     insecure: bool = False
 
 
-class Token(msgspec.Struct, frozen=True, kw_only=True):
+class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where each worker reads the bearer token from, a file or a variable of its environment.
 
     The plan is kept with what was measured, so the token itself is never in it.
@@ -68,7 +72,32 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     env: str | None = None
 
 
-class FanOut(msgspec.Struct, frozen=True, kw_only=True):
+class CallSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call of `tool`, which so many of the messages are as its `weight` has of all weights.
+
+    In the texts of `arguments`, `${n}` is the number of the message and `${text:100}` a text of 100 bytes. `data` names
+    a file with a JSON object a line, which messages take in turn, over `arguments`. Results are filed under `name`.
+    """
+
+    tool: Annotated[str, Meta(pattern=r"^[!-~]+$(?!\n)", max_length=128)]
+    name: Name | None = None
+    arguments: dict[str, Any] = {}
+    data: str | None = None
+    weight: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+
+    @property
+    def called(self) -> str:
+        return self.name or re.sub(r"[^A-Za-z0-9._-]", "-", self.tool)
+
+
+class Abort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a run is given up: more than `error_share` of all messages of the last `over_s` seconds went wrong."""
+
+    error_share: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    over_s: Annotated[int, Meta(ge=1, le=3600)] = 10
+
+
+class FanOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A change of the resource `uri` of every target, half a second into each `every_s` of the hold phase.
 
     This host makes those of the targets in `publish_to`, by calling `tool`; some host must have each target.
@@ -80,7 +109,7 @@ class FanOut(msgspec.Struct, frozen=True, kw_only=True):
     uri: str = "c100k://harness/announcement"
 
 
-class Probe(msgspec.Struct, frozen=True, kw_only=True):
+class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How targets are watched: each worker pings each of them every `every_s`, over a connection of its own.
 
     A target is dead when the worker heard nothing of it for `silence_s`, neither there nor on any other connection.
@@ -90,7 +119,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     silence_s: Annotated[float, Meta(gt=0, le=600)] = 1.0
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One host's part of a run. Durations are whole seconds, so that each second's row lies in one phase.
 
     `connections` are TCP connections, whatever kind of `connection` they carry: `session_stream` takes two for each
@@ -104,8 +133,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     its loss. `increments` is the share of messages that are numbered `increment`s of the session's counter, which each
     session reads within `verify_s` after the hold.
 
-    Messages are calls of `tool`, with `arguments`; those of `echo` without arguments ask for a text of `payload_bytes`,
-    and their answers are held against it. With `reconnect` what is lost in the hold is opened again, and counted.
+    Messages are `calls`; when there are none, of `echo`, with a text of `payload_bytes` that answers are held against.
+    The order of calls, and the times of Poisson `arrivals`, follow from `seed`. With `reconnect` what is lost in the
+    hold is opened again, and counted.
 
     The protocol `auto` is what the first target speaks, and the connection `auto` that kind of its era which calls.
     """
@@ -122,8 +152,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     source_addresses: list[str] = []
     connections: Count
     rate_per_s: Annotated[float, Meta(ge=0)]
-    tool: Visible = "echo"
-    arguments: dict[str, Any] | None = None
+    arrivals: Literal["constant", "poisson"] = "constant"
+    seed: int = 1
+    calls: Annotated[list[CallSpec], Meta(max_length=50)] = []
     payload_bytes: Annotated[int, Meta(ge=0, le=1 << 20)] = 100
     start_at: Annotated[float, Meta(ge=0)] | None = None
     ramp_s: Seconds = 20
@@ -132,6 +163,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 10.0
     workers: Count | Literal["auto"] = "auto"
     reconnect: bool = False
+    abort: Abort | None = None
     controller_timeout_s: Annotated[float, Meta(ge=0)] = 0.0
     fan_out: FanOut | None = None
     resume: bool = False
@@ -180,7 +212,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: Fields that are mappings with fields of their own.
-_NESTED: dict[str, type[msgspec.Struct]] = {"fan_out": FanOut, "probe": Probe, "tls": Tls, "token": Token}
+_NESTED: dict[str, type[msgspec.Struct]] = {
+    "abort": Abort,
+    "fan_out": FanOut,
+    "probe": Probe,
+    "tls": Tls,
+    "token": Token,
+}
+
+
+def plan_schema() -> bytes:
+    """The JSON Schema of a plan. What fields say about each other, only `read_plan` knows."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Plan)}
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
 
 
 def read_plan(path: Path) -> Plan:
@@ -264,6 +308,9 @@ class _Reader:
         if key == "targets":
             values[key] = self._targets(node)
             return
+        if key == "calls":
+            values[key] = self._calls(node)
+            return
         if key in _NESTED:
             values[key] = self.fields(node, _NESTED[key], f"{key}.")
             return
@@ -279,6 +326,18 @@ class _Reader:
             values[key] = msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
             self._add(node, f"{prefix}{key} is {value!r}; {_plain(str(error))}.")
+
+    def _calls(self, node: yaml.Node) -> list[dict[str, Any]]:
+        if not isinstance(node, yaml.SequenceNode):
+            self._add(node, "calls must be a list of {tool, arguments, data, weight}.")
+            return []
+        found = [self.fields(item, CallSpec, f"calls[{index}].") for index, item in enumerate(node.value)]
+        names: dict[str, int] = {}
+        for index, (item, call) in enumerate(zip(node.value, found, strict=True)):
+            name = str(call.get("name") or call.get("tool"))
+            if names.setdefault(name, index) != index:
+                self._add(item, f"calls[{index}] is called {name} as calls[{names[name]}] is; give it a name.")
+        return found
 
     def _targets(self, node: yaml.Node) -> list[dict[str, Any]]:
         if not isinstance(node, yaml.SequenceNode) or not node.value:
@@ -353,8 +412,8 @@ class _Reader:
             self._add(nodes["connections"], "connections must be even: each session has two, one for its stream.")
         if values.get("resume") and (values.get("transport", "tcp"), kind) != ("tcp", "session"):
             self._add(nodes["resume"], "resume needs transport: tcp and connection: session.")
-        if values.get("resume") and ("tool" in values or "arguments" in values or values.get("reconnect")):
-            self._add(nodes["resume"], "resume has tools and reconnects of its own: leave tool, arguments, reconnect.")
+        if values.get("resume") and (values.get("calls") or values.get("reconnect")):
+            self._add(nodes["resume"], "resume has calls and reconnects of its own: leave calls and reconnect.")
         if values.get("increments") and not values.get("resume"):
             self._add(nodes["increments"], "increments needs resume: true, so that no outcome stays unknown.")
         fan_out = values.get("fan_out")

@@ -31,6 +31,7 @@ class RawFiles:
         self._directory = directory
         self._seconds = list(self._rows("seconds"))
         self._causes = list(self._rows("causes"))
+        self._calls = list(self._rows("calls"))
         self._intervals: defaultdict[tuple[str, str], defaultdict[int, list[str]]] = defaultdict(
             lambda: defaultdict(list)
         )
@@ -69,6 +70,10 @@ class RawFiles:
     def rows(self, phase: Phase) -> list[Row]:
         """The rows of all seconds of a phase."""
         return [row for row in self._seconds if row["phase"] == phase]
+
+    def sent_of(self, call: str) -> int:
+        """How many messages of the hold were that call of a mix."""
+        return sum(int(row["sent"]) for row in self._calls if row["call"] == call)
 
     def causes(self, kind: Kind, phase: Phase | None = None) -> dict[str, int]:
         """How often each cause was counted, the most frequent first; in all phases, or in one."""

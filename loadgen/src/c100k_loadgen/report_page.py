@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from c100k_loadgen.results import Results
+from c100k_loadgen.results import Distribution, Results
 from c100k_loadgen.summary import label, milliseconds
 from c100k_loadgen.thresholds import Judgement, describe
 
@@ -81,7 +81,7 @@ def page(results: Results, judgement: Judgement) -> str:
 def _facts(results: Results) -> Iterable[tuple[str, str]]:
     connections, messages = results.connections, results.messages
     yield "target", ", ".join(results.targets)
-    yield "calls of", results.tool
+    yield "calls of", ", ".join(call.name for call in results.calls)
     yield "MCP", f"{results.protocol}, {results.connection}"
     yield "connections", f"{connections.held_min:,} of {connections.target:,} held for {results.hold_s} s"
     yield "messages", f"{messages.answered:,} of {messages.intended:,} answered, {messages.rate_per_s:,.1f}/s"
@@ -101,10 +101,15 @@ def _troubles(results: Results) -> Iterable[tuple[str, str, str]]:
 
 
 def _distributions(results: Results) -> str:
-    rows = [("", *(label(name) for name in _SHOWN))]
+    rows: list[tuple[str, ...]] = [("", *(label(name) for name in _SHOWN))]
     for name, distribution in (("response", results.response_ms), ("service", results.service_ms)):
-        rows.append((name, *(milliseconds(getattr(distribution, field)) for field in _SHOWN)))
+        rows.append(_row(name, distribution))
+    rows += [_row(call.name, call.response_ms) for call in results.calls if call.response_ms is not None]
     return _table(rows)
+
+
+def _row(name: str, distribution: Distribution) -> tuple[str, ...]:
+    return name, *(milliseconds(getattr(distribution, field)) for field in _SHOWN)
 
 
 def _text(value: str) -> str:

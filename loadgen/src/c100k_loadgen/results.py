@@ -80,6 +80,15 @@ class Messages(msgspec.Struct, frozen=True):
     causes: dict[str, int]
 
 
+class Call(msgspec.Struct, frozen=True):
+    """One of the calls that messages were, of those intended in the hold; figures are only there in a mix."""
+
+    name: str
+    sent: int | None = None
+    answered: int | None = None
+    response_ms: Distribution | None = None
+
+
 class Second(msgspec.Struct, frozen=True):
     """One second of all workers; percentiles in milliseconds, of messages that came to an end in it."""
 
@@ -115,7 +124,7 @@ class Results(msgspec.Struct, frozen=True):
     transport: str
     protocol: str
     connection: str
-    tool: str
+    calls: list[Call]
     started_at: float
     ended_at: float | None
     hold_s: int
@@ -151,7 +160,7 @@ def read_results(directory: Path) -> Results:
         transport=plan.transport,
         protocol=plan.protocol,
         connection=plan.connection,
-        tool=plan.tool,
+        calls=_calls(plan, raw),
         started_at=record.started_at,
         ended_at=record.ended_at,
         hold_s=hold_s,
@@ -210,6 +219,18 @@ def _messages(raw: RawFiles, sent: int, answered: int, hold_s: int) -> Messages:
         rate_per_s=answered / hold_s if hold_s else 0.0,
         causes=causes,
     )
+
+
+def _calls(plan: Plan, raw: RawFiles) -> list[Call]:
+    """Response times are those of what was answered, so without time-outs."""
+    names = [spec.called for spec in plan.calls] or ["echo"]
+    if len(names) == 1:
+        return [Call(names[0])]
+    found = []
+    for name in names:
+        response = Distribution.of(raw.histogram("hold", f"call.{name}"))
+        found.append(Call(name, raw.sent_of(name), response.samples, response))
+    return found
 
 
 def _generator(record: GeneratorRecord, raw: RawFiles) -> Generator:

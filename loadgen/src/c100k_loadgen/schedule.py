@@ -1,13 +1,19 @@
-"""The open-loop schedule: event `k` has its time from the start, whatever became of the events before it."""
+"""The open-loop schedules: event `k` has its time from the start, whatever became of the events before it."""
 
 from __future__ import annotations
 
+import bisect
 import math
-from typing import NamedTuple
+import random
+from array import array
+from typing import NamedTuple, TypeAlias
 
 #: Times are floats, so an event that lies on a boundary may come out a rounding error before it. Events closer to a
 #: boundary than this share of their distance belong to the side after it.
 _ROUNDING = 1e-6
+
+#: Events of the past that may still be asked for: more than any pause of the process lets come together.
+_KEPT = 1_000_000
 
 
 class Schedule(NamedTuple):
@@ -32,3 +38,46 @@ class Schedule(NamedTuple):
             return 0
         passed = max(0, math.ceil((min(t, self.end) - self.start) * self.per_s - self.offset - _ROUNDING))
         return passed if self.limit is None else min(passed, self.limit)
+
+    def limited(self, limit: int) -> Schedule:
+        """The same, but without the events from `limit` on."""
+        return self._replace(limit=limit)
+
+
+class PoissonSchedule:
+    """Events at random, `per_s` on the average and independent of each other, the same for the same `seed`.
+
+    Several processes with a part of the rate each are together what one with all of it is.
+    """
+
+    __slots__ = ("_first", "_limit", "_random", "_times", "end", "per_s")
+
+    def __init__(self, start: float, end: float, per_s: float, seed: str) -> None:
+        self.end = end
+        self.per_s = per_s
+        self._random = random.Random(seed)
+        self._first = 0  # the event that `_times` begins with
+        self._limit: int | None = None
+        self._times = array("d", [start + self._random.expovariate(per_s)] if per_s > 0 else [math.inf])
+
+    def time_of(self, k: int) -> float:
+        while k - self._first >= len(self._times):
+            self._times.append(self._times[-1] + self._random.expovariate(self.per_s))
+        return self._times[k - self._first]
+
+    def due(self, t: float) -> int:
+        t = min(t, self.end)
+        while self._times[-1] < t:
+            self._times.append(self._times[-1] + self._random.expovariate(self.per_s))
+        passed = self._first + bisect.bisect_left(self._times, t)
+        if passed - self._first > 2 * _KEPT:
+            del self._times[: passed - self._first - _KEPT]
+            self._first = passed - _KEPT
+        return passed if self._limit is None else min(passed, self._limit)
+
+    def limited(self, limit: int) -> PoissonSchedule:
+        self._limit = limit
+        return self
+
+
+AnySchedule: TypeAlias = Schedule | PoissonSchedule

@@ -15,11 +15,12 @@ from collections.abc import Callable
 import msgspec
 
 from c100k_loadgen.alarm import Alarm
+from c100k_loadgen.calls import Calls
 from c100k_loadgen.connection import Connection, State
-from c100k_loadgen.messages import Call, decode_envelope, decode_message, reply_to
+from c100k_loadgen.messages import decode_envelope, decode_message, reply_to
 from c100k_loadgen.phases import Phase
-from c100k_loadgen.recorder import Recorder
-from c100k_loadgen.schedule import Schedule
+from c100k_loadgen.recorder import Interval, Recorder
+from c100k_loadgen.schedule import AnySchedule
 from c100k_loadgen.tally import Tally
 
 #: Whatever falls due within it is sent together: a wake-up for each message would cost more than the message.
@@ -45,6 +46,25 @@ class Recorders:
         self.slip = Recorder()
 
 
+class CallRecord:
+    """What is measured of one call of a mix: messages of the hold since the last `take`."""
+
+    __slots__ = ("_recorder", "name", "sent")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.sent = 0
+        self._recorder = Recorder()
+
+    def answered(self, response_s: float) -> None:
+        self._recorder.record(int(response_s * 1e6) if response_s > 0 else 0)
+
+    def take(self) -> tuple[int, Interval]:
+        """How many were sent, and the response times of those that were answered."""
+        sent, self.sent = self.sent, 0
+        return sent, self._recorder.take()
+
+
 class Sender:
     """Sends the messages of `schedule` over the live connections in turn.
 
@@ -57,9 +77,9 @@ class Sender:
         self,
         loop: asyncio.AbstractEventLoop,
         tally: Tally,
-        schedule: Schedule,
+        schedule: AnySchedule,
         hold_at: float,
-        call: Call,
+        calls: Calls,
         timeout_s: float,
         *,
         framed: bool,
@@ -70,11 +90,12 @@ class Sender:
         self.boundary = math.inf
         self.settle = Recorders()
         self.hold = Recorders()
+        self.by_call = [CallRecord(name) for name in calls.names]
         self._tally = tally
         self._totals = tally.totals
         self._schedule = schedule
         self._hold_at = hold_at
-        self._call = call
+        self._calls = calls
         self._framed = framed
         self._timeout_s = timeout_s
         self._at_boundary = at_boundary
@@ -101,7 +122,7 @@ class Sender:
     def stop(self, now: float) -> None:
         """Nothing that is intended from now on is sent."""
         self.send_due(now)
-        self._schedule = self._schedule._replace(limit=self._taken)
+        self._schedule = self._schedule.limited(self._taken)
         self._alarm.close()
 
     def _arm(self, now: float) -> None:
@@ -121,8 +142,8 @@ class Sender:
         self._taken = due = schedule.due(until)
         # More messages than connections: those for the same connection go out in one write.
         batches: defaultdict[Connection, list[bytes]] | None = defaultdict(list) if due - first > len(live) else None
-        clock, outstanding, message, turn = time.monotonic, self.outstanding, self._call.message, self._turn
-        framed = self._framed
+        clock, outstanding, message, turn = time.monotonic, self.outstanding, self._calls.message, self._turn
+        framed, routing, mixed = self._framed, self._calls.routing, self.by_call
         for k in range(first, due):
             intended = schedule.time_of(k)
             # Looked at each time: a write that finds its connection broken takes it out of `live`.
@@ -135,12 +156,14 @@ class Sender:
             turn += 1
             line, text = message(k + 1)
             if framed:
-                line = connection.frame(k + 1, line)
+                line = connection.frame(k + 1, line, routing(k + 1))
             now = clock()
             outstanding[k + 1] = connection, intended, now, text
             slip_us = int((now - intended) * 1e6)
             (self.hold if intended >= self._hold_at else self.settle).slip.record(slip_us if slip_us > 0 else 0)
             self._totals.sent += 1
+            if mixed and intended >= self._hold_at:
+                mixed[self._calls.index(k + 1)].sent += 1
             if batches is None:
                 connection.write(line)
             else:
@@ -184,6 +207,8 @@ class Sender:
             recorders.response.record(int(response_s * 1e6) if response_s > 0 else 0)
             recorders.service.record(int((now - sent) * 1e6))
             self._totals.answered += 1
+            if self.by_call and intended >= self._hold_at:
+                self.by_call[self._calls.index(request_id)].answered(response_s)  # type: ignore[arg-type]
 
     def _malformed(self, connection: Connection, line: bytes) -> None:
         """JSON-RPC whose contents are of a wrong type is a wrong answer; anything else ends the connection."""

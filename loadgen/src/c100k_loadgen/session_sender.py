@@ -16,19 +16,19 @@ from collections.abc import Callable
 
 import msgspec
 
+from c100k_loadgen.calls import Calls
 from c100k_loadgen.connection import Connection, State
 from c100k_loadgen.messages import (
     SESSION_MOVED,
     STATE_UNAVAILABLE,
     UNAVAILABLE,
-    Call,
     Failure,
     SessionMessage,
     decode_session_message,
     increment_request,
 )
 from c100k_loadgen.resumable import ResumableSession, resumable
-from c100k_loadgen.schedule import Schedule
+from c100k_loadgen.schedule import AnySchedule
 from c100k_loadgen.sender import Outstanding, Sender
 from c100k_loadgen.tally import Tally
 
@@ -57,16 +57,16 @@ class SessionSender(Sender):
         self,
         loop: asyncio.AbstractEventLoop,
         tally: Tally,
-        schedule: Schedule,
+        schedule: AnySchedule,
         hold_at: float,
-        call: Call,
+        calls: Calls,
         timeout_s: float,
         *,
         increments: float,
         on_operation: OnOperation,
         at_boundary: Callable[[float], None],
     ) -> None:
-        super().__init__(loop, tally, schedule, hold_at, call, timeout_s, framed=False, at_boundary=at_boundary)
+        super().__init__(loop, tally, schedule, hold_at, calls, timeout_s, framed=False, at_boundary=at_boundary)
         self.heard_from: Counter[str] = Counter()
         self._increments = increments
         self._on_operation = on_operation
@@ -100,7 +100,7 @@ class SessionSender(Sender):
         if not session.increment_id and request_id * _GOLDEN_RATIO % 1 < self._increments:
             session.begin_increment(request_id)
         else:
-            line, text = self._call.message(request_id)
+            line, text = self._calls.message(request_id)
         now = time.monotonic()
         self.outstanding[request_id] = connection, intended, now, text
         session.unanswered.append(request_id)
@@ -115,7 +115,7 @@ class SessionSender(Sender):
     def _line(self, session: ResumableSession, request_id: int) -> bytes:
         """A request, as it is about to be sent."""
         if request_id != session.increment_id:
-            return self._call.message(request_id)[0]
+            return self._calls.message(request_id)[0]
         session.attempt += 1
         session.in_flight = True
         return increment_request(request_id, session.operation)

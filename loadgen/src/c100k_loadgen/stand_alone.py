@@ -17,7 +17,14 @@ from c100k_loadgen.url import parse_url, target_of
 #: Connects a second that a server is asked for when nothing is said; a connection more takes that much longer.
 _RAMP_PER_S = 500
 
-_DEFAULTS: dict[str, Any] = {"connections": 10, "rate": 100.0, "duration": 10, "settle": 2, "timeout": 10.0}
+_DEFAULTS: dict[str, Any] = {
+    "connections": 10,
+    "rate": 100.0,
+    "duration": 10,
+    "settle": 2,
+    "timeout": 10.0,
+    "tool": "echo",
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +39,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--timeout", type=float, metavar="SECONDS", help="for a connect and for each call (10)")
     option("--tool", metavar="NAME", help="the tool to call (echo, whose answers are held against what was sent)")
     option("--arguments", metavar="JSON", help="its arguments, an object; @FILE reads them from a file")
+    option("--data", metavar="FILE", help="more arguments, a JSON object a line; calls take the lines in turn")
     option("--payload-bytes", type=int, metavar="N", help="size of echo's text (100)")
+    option("--arrivals", choices=("constant", "poisson"), help="evenly (constant), or at random")
+    option("--seed", type=int, metavar="N", help="which randomness: the same seed has the same arrivals again (1)")
     option("--protocol", metavar="REVISION", help="the MCP revision (auto: what the server speaks)")
     option(
         "--connection",
@@ -81,11 +91,12 @@ def plan_of(address: str, options: argparse.Namespace) -> Plan:
         "timeout_s": chosen["timeout"],
         "reconnect": not chosen.get("no_reconnect", False),
     }
-    for name in ("tool", "payload_bytes", "workers"):
+    for name in ("payload_bytes", "workers", "arrivals", "seed"):
         if name in given:
             fields[name] = given[name]
-    if "arguments" in given:
-        fields["arguments"] = _arguments(given["arguments"])
+    if "arguments" in given or "data" in given or given.get("tool", "echo") != "echo":
+        call: dict[str, Any] = {"tool": chosen["tool"], "arguments": _arguments(given.get("arguments", "{}"))}
+        fields["calls"] = [{**call, **({"data": given["data"]} if "data" in given else {})}]
     if url.tls:
         fields["tls"] = {name: given[name] for name in ("ca_file", "insecure") if name in given}
     elif "ca_file" in given or "insecure" in given:

@@ -12,7 +12,9 @@ _SHOWN = ("min", "p50", "p75", "p90", "p95", "p99", "p999", "max")
 
 def text(results: Results, judgement: Judgement) -> str:
     """The summary, without a newline at its end."""
-    return "\n".join([*_asked(results), *_measured(results), "", *_spectrum(results), *_judged(judgement)])
+    return "\n".join(
+        [*_asked(results), *_measured(results), "", *_by_call(results), *_spectrum(results), *_judged(judgement)]
+    )
 
 
 def label(name: str) -> str:
@@ -36,7 +38,8 @@ def _asked(results: Results) -> Iterator[str]:
     yield f"target         {', '.join(results.targets)}"
     yield (
         f"asked          {results.connections.target:,} connections ({results.connection}, MCP {results.protocol}), "
-        f"calls of {results.tool} for {results.hold_s} s"
+        f""
+        f"calls of {', '.join(call.name for call in results.calls)} for {results.hold_s} s"
     )
 
 
@@ -77,6 +80,14 @@ def _spectrum(results: Results) -> Iterator[str]:
         yield f"response time of {results.response_ms.samples:,} messages, time-outs included"
         for percent, value in results.response_ms.curve[1:]:
             yield f"  {percent:>7.3f}%  {milliseconds(value):>10} ms"
+        yield ""
+
+
+def _by_call(results: Results) -> Iterator[str]:
+    for call in results.calls:
+        if call.response_ms is not None:
+            yield f"{call.name}: {call.answered:,} of {call.sent:,} answered, ms: {_line(call.response_ms)}"
+    if len(results.calls) > 1:
         yield ""
 
 

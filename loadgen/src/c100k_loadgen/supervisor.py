@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from c100k_loadgen.assignment import Assignment, Report, Totals, assignments
 from c100k_loadgen.errors import OutputExistsError
 from c100k_loadgen.generator_file import GeneratorRecord, RunState, StopReason, WorkerRecord
 from c100k_loadgen.phases import Phase
-from c100k_loadgen.plan import Plan
+from c100k_loadgen.plan import Abort, Plan
 from c100k_loadgen.views import View
 
 #: How long after the last time-out of a request the workers may take to close and write what is left, and how long
@@ -84,6 +84,7 @@ class Supervisor:
             versions=generator_file.versions(),
         )
         self._reports: defaultdict[int, dict[int, Report]] = defaultdict(dict)  # by second, by worker
+        self._history: deque[tuple[int, int, int]] = deque()  # second, messages intended so far, gone wrong so far
         self._asked_at = time.monotonic()
         self._stop_reason: StopReason | None = None
         self._kill_at: float | None = None
@@ -182,11 +183,27 @@ class Supervisor:
         if vanished_s and time.monotonic() - self._asked_at > vanished_s:
             self._stop("controller_vanished")
         verify_s = self._plan.verify_s if self._plan.increments else 0
+        if self._plan.abort is not None and self._stop_reason is None and self._goes_wrong(self._plan.abort):
+            self._stop("aborted")
         if now > self._times.stop_at + self._plan.timeout_s + verify_s + _GRACE_S:
             self._stop("deadline")
         if self._kill_at is not None and time.monotonic() > self._kill_at:
             for worker in self._workers:
                 worker.signal(signal.SIGKILL)
+
+    def _goes_wrong(self, abort: Abort) -> bool:
+        """Whether more than is borne went wrong in the last seconds; looked at once a second."""
+        second = int(time.time())
+        if self._history and self._history[-1][0] == second:
+            return False
+        totals = [worker.totals for worker in self._workers]
+        wrong = sum(each.errors + each.timeouts for each in totals)
+        self._history.append((second, sum(each.intended for each in totals), wrong))
+        if self._history[-1][0] - self._history[0][0] < abort.over_s:
+            return False
+        _, intended_before, wrong_before = self._history.popleft()
+        intended = self._history[-1][1] - intended_before
+        return intended > 0 and wrong - wrong_before > abort.error_share * intended
 
     def _stop(self, reason: StopReason) -> None:
         """Have the workers stop; the first reason counts."""

@@ -25,16 +25,16 @@ import uvloop
 
 from c100k_loadgen import kinds
 from c100k_loadgen.assignment import Assignment, Report, Totals
+from c100k_loadgen.calls import Calls, calls_of
 from c100k_loadgen.connection import MESSAGE_BOUND_BYTES, WRITE_BOUND_BYTES, Connection
 from c100k_loadgen.credentials import bearer, tls_context
 from c100k_loadgen.fan_out import Audience, Conductor, Publisher
-from c100k_loadgen.messages import Call, call_of
 from c100k_loadgen.opener import Opener
 from c100k_loadgen.output import OwnCost, WorkerFiles
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.plan import Plan
 from c100k_loadgen.recorder import Interval
-from c100k_loadgen.schedule import Schedule
+from c100k_loadgen.schedule import AnySchedule, PoissonSchedule, Schedule
 from c100k_loadgen.sender import Recorders, Sender
 from c100k_loadgen.session_sender import SessionSender
 from c100k_loadgen.sessions import Sessions
@@ -92,7 +92,7 @@ class Worker:
         elif plan.connection == "listen":
             self._connect = kinds.listeners(plan, self, token)
         else:
-            self._connect = kinds.callers(plan, self, plan.tool, token, subscribed=True)
+            self._connect = kinds.callers(plan, self, None, token, subscribed=True)
         self._opener = Opener(loop, self._make, assignment, self._times.ramp_at - self._epoch, tls_context(plan))
         self._reconnect = plan.reconnect
         self._sessions: Sessions | None = None
@@ -132,17 +132,19 @@ class Worker:
         self.heard = self._audience.heard
         self._arm_pulse()
 
-    def _sending(self, assignment: Assignment) -> tuple[asyncio.AbstractEventLoop, Tally, Schedule, float, Call, float]:
+    def _sending(
+        self, assignment: Assignment
+    ) -> tuple[asyncio.AbstractEventLoop, Tally, AnySchedule, float, Calls, float]:
         """What every sender of this assignment is made with."""
         plan = assignment.plan
-        schedule = Schedule(
-            start=self._times.settle_at - self._epoch,
-            end=self._times.stop_at - self._epoch,
-            per_s=plan.rate_per_s / assignment.workers,
-            offset=assignment.index / assignment.workers,
-        )
-        call = call_of(plan.tool, plan.arguments, plan.payload_bytes, stateless=plan.stateless)
-        return self._loop, self._tally, schedule, self._times.hold_at - self._epoch, call, plan.timeout_s
+        start, end = self._times.settle_at - self._epoch, self._times.stop_at - self._epoch
+        per_s = plan.rate_per_s / assignment.workers
+        schedule: AnySchedule
+        if plan.arrivals == "poisson":
+            schedule = PoissonSchedule(start, end, per_s, f"{plan.seed}-{plan.host}-{assignment.index}")
+        else:
+            schedule = Schedule(start, end, per_s, offset=assignment.index / assignment.workers)
+        return self._loop, self._tally, schedule, self._times.hold_at - self._epoch, calls_of(plan), plan.timeout_s
 
     def _now(self) -> float:
         return time.monotonic() + self._epoch
@@ -261,6 +263,8 @@ class Worker:
         self._files.causes(t, self._tally.take_causes())
         settle = self._intervals("settle", self._sender.settle, t, always=phase == "settle")
         hold = self._intervals("hold", self._sender.hold, t, always=phase == "hold")
+        for record in self._sender.by_call:
+            self._files.call(t, record.name, *record.take())
         if (fan_out := self._audience.recorder.take()).samples:
             self._files.interval("hold", "fan_out", t, fan_out)
         self._files.flush()

@@ -95,8 +95,13 @@ class Session(asyncio.Protocol):
             self._send({"id": 7, "method": "roots/list"})
 
     def _call(self, message: dict[str, Any]) -> None:
-        text, number = message["params"]["arguments"]["text"], message["id"]
-        assert message["params"]["name"] == "echo"
+        tool, number = message["params"]["name"], message["id"]
+        if tool != "echo":
+            COUNTS[f"{tool} {message['params']['arguments'].get('q', '')}".strip()] += 1
+            failed = tool == "broken"
+            self._send({"id": number, "result": {"content": [], "isError": failed}})
+            return
+        text = message["params"]["arguments"]["text"]
         COUNTS["text_bytes"] += len(text)
         good = {"id": number, "result": {"content": [{"type": "text", "text": text}]}}
         match self._behaviour:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -14,14 +16,14 @@ from hypothesis import strategies as st
 
 from c100k.histograms import empty, merge_by_second
 from c100k_loadgen.assignment import assignments
-from c100k_loadgen.messages import EchoCall
+from c100k_loadgen.calls import TURNS, EchoCalls, MixedCalls
 from c100k_loadgen.opener import destination
 from c100k_loadgen.output import WorkerFiles
 from c100k_loadgen.phases import Timetable
-from c100k_loadgen.plan import Plan, Target
+from c100k_loadgen.plan import CallSpec, Plan, Target
 from c100k_loadgen.raw_files import RawFiles
 from c100k_loadgen.recorder import COUNTS, HIGHEST_US, Recorder
-from c100k_loadgen.schedule import Schedule
+from c100k_loadgen.schedule import PoissonSchedule, Schedule
 
 values = st.lists(
     st.one_of(st.integers(0, HIGHEST_US), st.integers(0, 5000), st.integers(0, 34).map(lambda n: 2**n // 2))
@@ -51,7 +53,7 @@ samples = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(samples, st.sampled_from([50.0, 75.0, 90.0, 95.0, 99.0, 99.9]))
 def test_percentiles_of_merged_logs_are_those_of_all_samples(by_worker: list[list[int]], percentile: float) -> None:
     pooled = sorted(value for values in by_worker for value in values)
@@ -140,9 +142,73 @@ def test_connections_are_shared_out_evenly(connections: int, workers: int, targe
     assert max(pairs.values()) <= -(-connections // (targets * max(1, sources)))
 
 
+@given(weights=st.lists(st.integers(1, 7), min_size=1, max_size=5), sources=st.integers(0, 2), rounds=st.integers(1, 3))
+def test_targets_have_connections_by_their_weight(weights: list[int], sources: int, rounds: int) -> None:
+    plan = Plan(
+        schema_version=1,
+        run_id="r",
+        host="h",
+        targets=[Target(f"t{i}", f"10.0.0.{i}", 7000, weight=weight) for i, weight in enumerate(weights)],
+        source_addresses=[f"10.0.1.{i}" for i in range(sources)],
+        connections=rounds * sum(weights) * max(1, sources),
+        rate_per_s=1,
+        start_at=100.0,
+    )
+    [part] = assignments(plan, 1, "out", 1)
+    pairs = Counter((to.name, to.source) for to in (destination(part, k) for k in range(plan.connections)))
+    assert len(pairs) == len(weights) * max(1, sources)
+    assert all(count == rounds * weights[int(name[1:])] for (name, _), count in pairs.items())
+
+
+@settings(max_examples=15, deadline=None)
+@given(rate=st.floats(50, 2000), processes=st.integers(1, 4), seed=st.integers())
+def test_poisson_arrivals_are_random_and_repeatable(rate: float, processes: int, seed: int) -> None:
+    start, seconds = 1000.0, 2000 / rate
+    times = []
+    for index in range(processes):
+        one, same = (PoissonSchedule(start, start + seconds, rate / processes, f"{seed}-{index}") for _ in range(2))
+        steps = [one.due(start + seconds * step / 10) for step in range(12)]
+        assert steps == sorted(steps)
+        assert steps[-1] == steps[-2] == same.due(start + 2 * seconds), "and none after the end"
+        times += [one.time_of(k) for k in range(steps[-1])]
+        assert [one.due(one.time_of(k)) for k in range(0, steps[-1], 50)] == list(range(0, steps[-1], 50))
+        assert one.limited(3).due(start + seconds) == min(3, steps[-1])
+    assert abs(len(times) - 2000) < 6 * 2000**0.5
+    gaps = sorted(b - a for a, b in itertools.pairwise(sorted(times)))
+    assert gaps[len(gaps) // 2] * rate == pytest.approx(math.log(2), rel=0.25), "exponential, not even"
+
+
+@given(weights=st.lists(st.floats(0.5, 100), min_size=1, max_size=8), seed=st.integers(), first=st.integers(0, 10**9))
+def test_a_mix_keeps_its_weights(weights: list[float], seed: int, first: int) -> None:
+    specs = [CallSpec(tool=f"t{index}", weight=weight) for index, weight in enumerate(weights)]
+    calls, again = MixedCalls(specs, seed), MixedCalls(specs, seed)
+    counts = Counter(calls.index(request_id) for request_id in range(first, first + TURNS))
+    assert all(again.message(k) == calls.message(k) for k in range(first, first + 20))
+    for index, weight in enumerate(weights):
+        assert counts[index] >= 1
+        assert counts[index] == pytest.approx(weight / sum(weights) * TURNS, abs=len(weights) + 1)
+
+
+@given(request_id=st.integers(1, 10**9), size=st.integers(0, 500), value=st.text(max_size=20))
+def test_what_is_to_be_filled_in(request_id: int, size: int, value: str) -> None:
+    assume("${" not in value)
+    arguments = {"q": f"{value}${{n}}-${{n}}", "deep": [{"text": f"${{text:{size}}}"}], "as it is": [1, None, value]}
+    calls = MixedCalls([CallSpec(tool="search", arguments=arguments)], 1, stateless=True)
+    line, _ = calls.message(request_id)
+    message = msgspec.json.decode(line)
+    assert message["id"] == request_id
+    assert message["params"]["name"] == "search"
+    assert message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] == "2026-07-28"
+    found = message["params"]["arguments"]
+    assert found["q"] == f"{value}{request_id}-{request_id}"
+    assert len(found["deep"][0]["text"]) == size
+    assert found["as it is"] == [1, None, value]
+    assert calls.routing(request_id) == b"Mcp-Name: search\r\n"
+
+
 @given(st.integers(1, 10**12), st.integers(0, 400))
 def test_a_call_carries_a_text_of_its_own_and_of_the_size_asked_for(request_id: int, payload_bytes: int) -> None:
-    line, text = EchoCall(payload_bytes).message(request_id)
+    line, text = EchoCalls(payload_bytes).message(request_id)
     message = msgspec.json.decode(line)
     assert line.endswith(b"}\n")
     assert (message["id"], message["params"]) == (request_id, {"name": "echo", "arguments": {"text": text}})

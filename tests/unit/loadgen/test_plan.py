@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
+import c100k_loadgen
 from c100k_loadgen import Plan, PlanError, read_plan
 from c100k_loadgen.capacity import Limits, problems, workers_for
 
@@ -119,6 +123,19 @@ def test_plans_that_are_no_plans(tmp_path: Path, loadgen: Loadgen, text: str, se
         ({"resume": True, "increments": 1.5}, "increments is 1.5"),
         ({"resume": True, "probe": {"every_s": 0}}, "probe.every_s is 0"),
         ({"resume": True, "probe": {"often": 1}}, "probe.often is not known here"),
+        ({"calls": [{"weight": 2}]}, "calls[0].tool is missing"),
+        ({"calls": [{"tool": "a"}, {"tool": "a"}]}, "calls[1] is called a as calls[0] is; give it a name"),
+        ({"calls": [{"tool": "a", "weight": 0}]}, "calls[0].weight is 0"),
+        ({"calls": {"tool": "a"}}, "calls must be a list"),
+        ({"resume": True, "calls": [{"tool": "a"}]}, "leave calls and reconnect"),
+        ({"abort": {"error_share": 2}}, "abort.error_share is 2"),
+        ({"arrivals": "bursts"}, "arrivals is 'bursts'"),
+        ({"token": {}, "transport": "http"}, "token needs either file or env"),
+        ({"token": {"env": "A"}}, "token needs transport: http"),
+        ({"connection": "auto"}, "connection is auto, which needs protocol: auto"),
+        ({"targets": [{"name": "a", "address": "/run/a.sock", "port": 1}]}, "port is 1, but a Unix socket has none"),
+        ({"targets": [{"name": "a", "address": "10.0.0.1"}]}, "targets[0].port is missing"),
+        ({"targets": [{**GOOD["targets"][0], "weight": 0}]}, "targets[0].weight is 0"),
         ({"transport": "carrier-pigeon"}, "transport is 'carrier-pigeon'"),
         ({"targets": [*GOOD["targets"], {**GOOD["targets"][0], "name": "other"}]}, "the same address and port"),
         ({"connections": True}, "connections is True"),
@@ -198,3 +215,37 @@ def test_workers_are_planned_from_the_file_limit(
     tmp_path: Path, connections: int, rate: float, workers: int | str, expected: int
 ) -> None:
     assert workers_for(plan_of(tmp_path, connections=connections, rate_per_s=rate, workers=workers), LIMITS) == expected
+
+
+def test_the_published_schema_is_that_of_the_types(loadgen: Loadgen) -> None:
+    published = (Path(c100k_loadgen.__file__).parent / "plan.schema.json").read_text()
+    assert loadgen("schema").stdout == published, "c100k-loadgen schema > loadgen/src/c100k_loadgen/plan.schema.json"
+    schema = json.loads(published)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    calls = [{"tool": "search", "arguments": {"q": "${n}"}, "weight": 3}, {"tool": "echo", "name": "other"}]
+    validator.validate({**GOOD, "calls": calls, "abort": {"error_share": 0.2}, "tls": {"insecure": True}})
+    for wrong in ({"conections": 5}, {"calls": [{}]}, {"run_id": "../escape"}, {"run_id": "r\n"}, {"protocol": "1"}):
+        assert not validator.is_valid({**GOOD, **wrong}), wrong
+
+
+def test_the_plan_in_the_readme_is_good(tmp_path: Path) -> None:
+    """As it stands there, but for what it names: a start in the past, files, and a cap that goes with another kind."""
+    text = (Path(__file__).parents[3] / "loadgen" / "README.md").read_text()
+    [block] = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for name in ("start_at", "fan_out", "token"):
+        block = re.sub(rf"^{name}:.*\n(?:  .*\n)*", "", block, flags=re.MULTILINE)
+    path = tmp_path / "plan.yml"
+    path.write_text(block)
+    assert read_plan(path).connections == 25_000
+
+
+def test_arguments_that_cannot_be_read(tmp_path: Path, loadgen: Loadgen) -> None:
+    data, path = tmp_path / "data.jsonl", tmp_path / "plan.yml"
+    path.write_text(yaml.safe_dump({**GOOD, "calls": [{"tool": "search", "data": str(data)}]}))
+    assert "the arguments cannot be read" in loadgen("check", str(path)).stderr
+    data.write_text('{"q": 1}\n\n[2]\n')
+    assert f"{data}: line 3: this is no JSON object" in loadgen("check", str(path)).stderr
+    data.write_text("\n")
+    result = loadgen("check", str(path))
+    assert (result.returncode, result.stderr) == (2, f"{data}: there are no arguments in it.\n")

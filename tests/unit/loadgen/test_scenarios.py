@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -282,3 +283,45 @@ def test_a_cap_on_connections(run: Run) -> None:
     assert refused.keys() <= {"closed_in_handshake", "reset"}
     assert refused.total() == run.server["turned_away"] >= 8
     assert run.total("answered") == MESSAGES, "over those that there are"
+
+
+MIX = [
+    {"tool": "search", "arguments": {"q": "x"}, "weight": 3},
+    {"tool": "search", "name": "other", "arguments": {"q": "y"}},
+    {"tool": "broken", "weight": 1},
+]
+
+
+@pytest.mark.scenario("good", calls=MIX, rate_per_s=250, settle_s=2, hold_s=2, workers=2, ramp_s=3, timeout_s=5)
+def test_a_mix_of_calls_is_told_apart(run: Run) -> None:
+    check_complete(run)
+    # Each worker has 500 messages, half of the turns of the mix; both halves are alike.
+    assert run.total("sent") == 1000
+    assert run.causes("message_error") == {"rpc_error": run.server["broken"]}
+    assert run.server["search x"] + run.server["search y"] == run.total("answered")
+    assert run.server["search x"] == pytest.approx(600, abs=60)
+    assert run.server["search y"] == pytest.approx(200, abs=60)
+    calls = Counter[str]()
+    for row in run.rows("calls"):
+        calls[f"{row['call']} sent"] += int(row["sent"])
+        calls[f"{row['call']} answered"] += int(row["answered"])
+    assert sum(calls[f"{name} sent"] for name in ("search", "other", "broken")) == 500, "those of the hold"
+    assert calls["search answered"] == calls["search sent"] > 2 * calls["other sent"]
+    assert calls["broken answered"] == 0
+    assert run.histogram("call.search").get_total_count() == calls["search answered"]
+
+
+@pytest.mark.scenario("good", arrivals="poisson", rate_per_s=300, workers=2, ramp_s=3, timeout_s=5)
+def test_arrivals_at_random(run: Run) -> None:
+    check_complete(run)
+    assert run.total("sent") == run.total("answered") == run.server["tools/call"]
+    assert run.total("sent") == pytest.approx((SETTLE_S + HOLD_S) * 300, abs=180)
+    assert run.total("sent") != (SETTLE_S + HOLD_S) * 300, "for this seed"
+
+
+@pytest.mark.scenario("rpc_error", abort={"error_share": 0.2, "over_s": 2}, hold_s=50, ramp_s=2, timeout_s=5)
+def test_a_run_that_goes_wrong_is_given_up(run: Run) -> None:
+    assert run.exit_code == 1
+    assert run.generator["stop_reason"] == "aborted"
+    assert 0 < len(run.seconds("hold")) < 50
+    assert run.total("answered") == 0

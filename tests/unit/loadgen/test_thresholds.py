@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from c100k_loadgen.errors import ThresholdError
-from c100k_loadgen.results import Connections, Distribution, Generator, Messages, Results
+from c100k_loadgen.results import Call, Connections, Distribution, Generator, Messages, Results
 from c100k_loadgen.thresholds import judge, parse
 
 RESULTS = Results(
@@ -16,7 +16,7 @@ RESULTS = Results(
     transport="tcp",
     protocol="2025-11-25",
     connection="session",
-    tool="echo",
+    calls=[Call("echo")],
     started_at=0.0,
     ended_at=1.0,
     hold_s=10,

@@ -38,7 +38,7 @@ _PLAN = {
     "connections": 20,
     "rate_per_s": 50,
     "payload_bytes": 100,
-    "ramp_s": 1,
+    "ramp_s": 2,
     "settle_s": 1,
     "hold_s": 2,
     "timeout_s": 1,

@@ -235,9 +235,9 @@ def test_a_fixed_delay_is_measured_to_a_millisecond(run: Run) -> None:
     check_complete(run)
     service, response = run.histogram("service"), run.histogram("response")
     assert service.get_min_value() >= 20_000, "no answer can be measured that had not been given yet"
-    # What the server itself took for a quarter of its answers: the rest is for when others have the processor.
+    # By the best of 120: the others also tell of who else had the processor meanwhile.
     for histogram in (service, response):
-        assert abs(histogram.get_value_at_percentile(25) - run.server["delay_quartile_us"]) < 1000
+        assert abs(histogram.get_min_value() - run.server["least_delay_us"]) < 1000
 
 
 @pytest.mark.scenario("one_error", rate_per_s=100, timeout_s=5, ramp_s=3)
@@ -323,5 +323,5 @@ def test_arrivals_at_random(run: Run) -> None:
 def test_a_run_that_goes_wrong_is_given_up(run: Run) -> None:
     assert run.exit_code == 1
     assert run.generator["stop_reason"] == "aborted"
-    assert 0 < len(run.seconds("hold")) < 50
+    assert len(run.seconds("hold")) < 50
     assert run.total("answered") == 0

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from c100k import __version__, comparison, comparison_pages, lab, launch, report, run_store
+from c100k import __version__, comparison, comparison_pages, lab, launch, planner, report, run_store
 from c100k.errors import C100KError
 from c100k.project import ROOT, RUNS
 from c100k.run_directory import RunDirectory
@@ -80,7 +80,25 @@ def parser() -> argparse.ArgumentParser:
     runs_parser = commands.add_parser("runs", help="list the run store, the newest run first")
     runs_parser.add_argument("--runs-dir", type=Path, default=RUNS, metavar="DIR", help="the run store")
     runs_parser.set_defaults(command=_runs)
+
+    plan_parser = commands.add_parser("plan", help="what so many connections would take")
+    plan_parser.add_argument("--connections", type=int, required=True, metavar="N")
+    plan_parser.add_argument("--rate", type=float, metavar="N", help="messages a second (1 for each 10 connections)")
+    plan_parser.add_argument("--transport", choices=("tcp", "http"), default="tcp", help="whose measured cost to take")
+    plan_parser.add_argument("--run", metavar="RUN", help="take the cost that this run has measured")
+    plan_parser.add_argument("--servers", type=_at_least_one, metavar="N", help="server hosts (as few as will do)")
+    plan_parser.add_argument("--generators", type=_at_least_one, metavar="N", help="generator hosts (likewise)")
+    plan_parser.add_argument("--cores", type=_at_least_one, default=16, metavar="N", help="of each host (16)")
+    plan_parser.add_argument("--memory-gib", type=_seconds, default=64, metavar="N", help="of each host (64)")
+    plan_parser.add_argument("--file-limit", type=_at_least_one, default=1_048_576, metavar="N", help="of a process")
+    plan_parser.set_defaults(command=_plan)
     return whole
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
@@ -182,6 +200,18 @@ def _write(path: Path, text: str) -> None:
 
 def _runs(options: argparse.Namespace) -> int:
     print(run_store.table(run_store.directories(options.runs_dir)))
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    if options.run is not None:
+        cost = planner.cost_of(report.read(run_store.find(options.run, RUNS).path))
+    else:
+        cost = planner.HTTP if options.transport == "http" else planner.TCP
+    rate = options.connections / 10 if options.rate is None else options.rate
+    host = planner.Host(options.cores, int(options.memory_gib * 2**30), options.file_limit)
+    planned = planner.plan(options.connections, rate, host, cost, options.servers, options.generators)
+    print(planner.text(planned, host))
     return 0
 
 

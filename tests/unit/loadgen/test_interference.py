@@ -43,7 +43,9 @@ def test_status_and_a_killed_worker(start_run: StartRun) -> None:
 def check_status(run: Run, status: dict[str, Any]) -> None:
     assert (status["run_id"], status["host"]) == ("20261123T101500Z-test", "node1")
     assert (status["target"], status["connected"]) == (20, 20)
-    assert status["ends_at"] == status["phase_ends_at"] == run.generator["plan"]["start_at"] + 5
+    plan = run.generator["plan"]
+    ends_at = plan["start_at"] + plan["ramp_s"] + plan["settle_s"] + plan["hold_s"]
+    assert status["ends_at"] == status["phase_ends_at"] == ends_at
     assert status["sent"] >= 50
     assert (status["errors"], status["timeouts"], status["closed"], status["connect_errors"]) == (0, 0, 0, 0)
     second = HdrHistogram.decode(status["last_second"]["response_hdr"])

@@ -1,7 +1,8 @@
 """The ledger: every second, on every host, how many connections the client, the server and the kernel count.
 
-The kernel's column is `/proc/net/sockstat` ("TCP: inuse") less the sockets of Redis in the same second, whose number
-changes with each failover, and less what else was in use before the first connect. Both ends of the load lie on the
+The kernel's column is `/proc/net/sockstat` ("TCP: inuse") less the sockets of Redis, whose number changes with each
+failover, and less what else was in use before the first connect. The sockets of Redis are counted every few seconds:
+the nearest count is off for less than `SUSTAINED_S` when their number changes. Both ends of the load lie on the
 run's own hosts, so per host `kernel = client + server`, and over all hosts `client = server`.
 
 A server that was killed on purpose counts nothing, and has nothing: that is known, and written as 0.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from c100k.samples import HostSamples
 
 #: A difference counts when it lasts: the three counts are not read in the same microsecond.
 SUSTAINED_S = 3
+
+#: Where the count of the sockets of Redis that is nearest to a second is looked for; the sampler counts every 5 s, and
+#: one count may be missing.
+REDIS_NEAR_S = (0, -1, 1, -2, 2, -3, 3, -4, 4, -5, 5)
 
 #: The idle count is that of the last so many seconds before the ramp.
 IDLE_S = 3
@@ -66,14 +71,17 @@ def entries(
 
 def _idle(host: HostSamples, started_at: float) -> float | None:
     """Sockets in use just before the load began, when all listeners of the run were up: the median of those seconds."""
-    before = [_sockets(row) for t, row in sorted(host.kernel.items()) if t < started_at]
+    before = [_sockets(host, t) for t in sorted(host.kernel) if t < started_at]
     known = [sockets for sockets in before if sockets is not None]
     return statistics.median_low(known[-IDLE_S:]) if known else None
 
 
-def _sockets(row: Mapping[str, float]) -> float | None:
+def _sockets(host: HostSamples, t: int) -> float | None:
     """What is in use, without what is of Redis."""
-    return row["tcp_inuse"] - row["tcp_redis"] if {"tcp_inuse", "tcp_redis"} <= row.keys() else None
+    near = (host.kernel.get(t + offset, {}).get("tcp_redis") for offset in REDIS_NEAR_S)
+    redis = next((count for count in near if count is not None), None)
+    used = host.kernel.get(t, {}).get("tcp_inuse")
+    return None if used is None or redis is None else used - redis
 
 
 def _client(host: HostSamples, t: int) -> int | None:
@@ -89,7 +97,7 @@ def _server(host: HostSamples, t: int, outages: Iterable[Outage]) -> int | None:
 
 
 def _kernel(host: HostSamples, t: int, idle: float | None) -> int | None:
-    sockets = _sockets(host.kernel.get(t, {}))
+    sockets = _sockets(host, t)
     return None if sockets is None or idle is None else max(0, int(sockets - idle))
 
 

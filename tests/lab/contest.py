@@ -137,11 +137,17 @@ class Contest:
 
 
 async def begin(number: int, address: Address) -> Contest:
-    """A new session."""
-    client = await Client.connect(address)
-    result = await client.ask("initialize", INITIALIZE)
-    client.close()
-    return Contest(number, result["_meta"]["c100k/sessionId"])
+    """A new session, however long the server takes to be well after what came before."""
+    async with asyncio.timeout(END_S):
+        while True:
+            with suppress(Lost, Refused):
+                client = await Client.connect(address)
+                try:
+                    result = await client.ask("initialize", INITIALIZE)
+                    return Contest(number, result["_meta"]["c100k/sessionId"])
+                finally:
+                    client.close()
+            await asyncio.sleep(0.1)
 
 
 def write(directory: Path, contests: list[Contest], counters: list[int]) -> None:

@@ -241,6 +241,8 @@ def _messages(hosts: Sequence[HostSamples], seconds: int, latencies: Latencies) 
     causes = _count_causes(hosts, "message_error", "hold")
     timeouts = causes["timeout"]
     errors, answered = causes.total() - timeouts, latencies.responses - timeouts
+    # A generator that was interrupted has answers of a second that it did not come to write a row for.
+    missing = max(0, intended - answered)
     return Messages(
         intended=intended,
         sent=latencies.sent,
@@ -248,10 +250,10 @@ def _messages(hosts: Sequence[HostSamples], seconds: int, latencies: Latencies) 
         errors=errors,
         timeouts=timeouts,
         unanswered=max(0, intended - answered - errors - timeouts),
-        error_rate=(intended - answered) / intended if intended else None,
+        error_rate=missing / intended if intended else None,
         rate_per_s=answered / seconds if seconds else None,
         error_causes=dict(causes),
-        error_rate_interval=share_interval(intended - answered, intended),
+        error_rate_interval=share_interval(missing, intended),
     )
 
 

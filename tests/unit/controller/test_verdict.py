@@ -100,6 +100,17 @@ def test_sockets_of_redis_come_and_go_without_being_missed(raw_run: RawRun) -> N
     assert (run["verdict"], run["ledger"]["disagreement"]) == ("PASS", 0)
 
 
+def test_a_run_that_was_interrupted_may_have_answers_beyond_its_last_second(raw_run: RawRun) -> None:
+    interrupted = raw_run.hosts[0]
+    interrupted.client.pop(HOLD.stop - 1)
+    interrupted.response_us = [2000] * 60
+
+    run = judge(raw_run)
+
+    assert run["messages"]["answered"] > run["messages"]["intended"]
+    assert run["messages"]["error_rate"] == 0
+
+
 def test_counts_that_disagree_for_a_moment_do_not(raw_run: RawRun) -> None:
     for t in list(HOLD)[3:5]:
         raw_run.hosts[0].server[t] -= 5

@@ -31,12 +31,12 @@ _PROBES = even_keys("c100k:probe:", 16)
 
 
 class _Lookup:
-    """One on its way. What was told to have changed since it was sent is not remembered."""
+    """One on its way, and who waits for it. What was told to have changed since it was sent is not remembered."""
 
-    __slots__ = ("answer", "changed")
+    __slots__ = ("changed", "waiting")
 
-    def __init__(self, answer: asyncio.Future[Entry | None]) -> None:
-        self.answer = answer
+    def __init__(self) -> None:
+        self.waiting: list[asyncio.Future[Entry | None]] = []
         self.changed = False
 
 
@@ -65,15 +65,21 @@ class Lookups:
             return OWN, Entry(owner.id, self._node, decode_record(owner.names[name]))
         return (CACHE, self.cache[name]) if name in self.cache else None
 
-    async def ask(self, name: str) -> tuple[int, Entry | None]:
-        """What Redis knows. All who ask for a name at a time share one look-up. Raises `StateUnavailableError`."""
+    def send(self, name: str) -> _Lookup:
+        """Ask Redis for a name, unless that is under way: all who ask for it at a time share one look-up."""
         lookup = self._under_way.get(name)
         if lookup is None:
-            lookup = self._under_way[name] = _Lookup(self._loop.create_future())
+            lookup = self._under_way[name] = _Lookup()
             key = PREFIX + name
             asked = self._redis.execute(key, "HMGET", key, "s", "n", "r")
             asked.add_done_callback(partial(self._answered, name, lookup))
-        return REDIS, await asyncio.shield(lookup.answer)
+        return lookup
+
+    async def ask(self, name: str) -> tuple[int, Entry | None]:
+        """What Redis knows. Raises `StateUnavailableError`."""
+        answer: asyncio.Future[Entry | None] = self._loop.create_future()
+        self.send(name).waiting.append(answer)
+        return REDIS, await answer
 
     def forget(self, name: str) -> None:
         """It changes, or turned out to be wrong."""
@@ -98,16 +104,18 @@ class Lookups:
     def _answered(self, name: str, lookup: _Lookup, asked: asyncio.Future[Any]) -> None:
         del self._under_way[name]
         error = None if asked.cancelled() else asked.exception()
+        # Whoever asked may be gone.
+        waiting = [answer for answer in lookup.waiting if not answer.done()]
         if error is not None:
-            lookup.answer.set_exception(error)
-            # Whoever asked may be gone.
-            lookup.answer.exception()
+            for answer in waiting:
+                answer.set_exception(error)
             return
         session_id, node, record = asked.result()
         entry = None if record is None else Entry(session_id.decode(), node.decode(), decode_record(record))
         if not lookup.changed:
             self.cache[name] = entry
-        lookup.answer.set_result(entry)
+        for answer in waiting:
+            answer.set_result(entry)
 
     def _pushed(self, message: list[Any]) -> None:
         if message[0] != b"invalidate":

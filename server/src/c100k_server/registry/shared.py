@@ -95,6 +95,9 @@ class SharedRegistry:
         started_ns = time.monotonic_ns()
         known = self._resolve_here(name)
         if known is None:
+            if self._lookups.known(name) is None:
+                # What asks begins in the next turn of the loop; Redis need not wait for that.
+                self._lookups.send(name)
             return self._find(name, started_ns)
         self._times.observe(known[0], started_ns)
         return _found(name, known[1], known[2])

@@ -10,6 +10,7 @@ from typing import IO, Any, NamedTuple
 
 from c100k_loadgen.assignment import Totals
 from c100k_loadgen.fan_out import Heard, Published
+from c100k_loadgen.name_verification import Contender, VerifiedName
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.recorder import Interval
 from c100k_loadgen.resumable import Resumption
@@ -23,6 +24,9 @@ RESUMPTIONS_COLUMNS = ("session", "lost_at", "cause", "from", "to", "attempts", 
 OPERATIONS_COLUMNS = ("t", "session", "operation", "attempt", "outcome")
 CALLS_COLUMNS = ("t", "call", "sent", "answered")
 COUNTERS_COLUMNS = ("session", "acked", "last_operation", "counter")
+NAMES_COLUMNS = ("name", "target", "node", "acked", "version", "outcome", "found_node", "found_value")
+CONTEST_COLUMNS = ("name", "session", "target", "outcome", "found")
+MISTAKES_COLUMNS = ("t", "kind", "name", "what", "expected", "found")
 PUBLISHES_COLUMNS = ("moment", "target", "slip_ms", "answered_ms", "cause")
 
 
@@ -39,7 +43,8 @@ class WorkerFiles:
 
     With a fan-out also to `-fan-out.csv` and `-publishes.csv`, whose moments are Unix seconds and whose times count
     from them. With a mix of calls also to `-calls.csv`. With sessions that are resumed also to `-resumptions.csv`, and
-    with increments to `-operations.csv` and `-counters.csv`.
+    with increments to `-operations.csv` and `-counters.csv`. With a registry also
+    to `-names.csv`, `-contest.csv` and `-mistakes.csv`.
     """
 
     def __init__(self, directory: Path, host: str, index: int, epoch: float) -> None:
@@ -114,6 +119,18 @@ class WorkerFiles:
         """What a session had acknowledged at last and asked for at last, and its counter if that could be read."""
         row = session, acked, last_operation, "" if counter is None else counter
         self._append("-counters.csv", COUNTERS_COLUMNS, row)
+
+    def verified_name(self, row: VerifiedName) -> None:
+        """What was found under a session's name at the end."""
+        self._append("-names.csv", NAMES_COLUMNS, row)
+
+    def contender(self, row: Contender) -> None:
+        """What became of one attempt at a contested name."""
+        self._append("-contest.csv", CONTEST_COLUMNS, row)
+
+    def mistake(self, t: float, kind: str, name: str, what: str, expected: str, found: str) -> None:
+        """A look-up that was answered wrong, or found nothing."""
+        self._append("-mistakes.csv", MISTAKES_COLUMNS, (self._unix(t), kind, name, what, expected, found))
 
     def _append(self, suffix: str, columns: Sequence[str], row: Sequence[object]) -> None:
         """A row of a file that few runs have."""

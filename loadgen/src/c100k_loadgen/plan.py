@@ -29,6 +29,7 @@ from c100k_loadgen.phases import Timetable
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)", max_length=200)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=0, le=30 * 24 * 3600)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 #: What goes into a header as it is.
 Visible = Annotated[str, Meta(pattern=r"^[!-~]+$(?!\n)", max_length=1000)]
 
@@ -119,6 +120,23 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     silence_s: Annotated[float, Meta(gt=0, le=600)] = 1.0
 
 
+class Registry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Each session registers a name before it counts as open. Then these shares of the messages are look-ups of the
+    names of other sessions, at the `local` target or a `remote` one, `updates` of what the session has registered, and
+    `cycles` of giving its name up and taking it again. The rest are echoes.
+
+    For `stale_s` after a change look-ups may still find what was before it. After the hold all workers of all hosts
+    want `contested` names at once, and each name is looked up once more.
+    """
+
+    local: Share = 0.1
+    remote: Share = 0.4
+    updates: Share = 0.02
+    cycles: Share = 0.01
+    stale_s: Annotated[float, Meta(ge=0, le=60)] = 2.0
+    contested: Annotated[int, Meta(ge=0, le=60)] = 50
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One host's part of a run. Durations are whole seconds, so that each second's row lies in one phase.
 
@@ -131,7 +149,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     With `resume`, sessions outlive their connections: those of one target go on elsewhere within `resume_spread_s` of
     its loss. `increments` is the share of messages that are numbered `increment`s of the session's counter, which each
-    session reads within `verify_s` after the hold.
+    session reads within `verify_s` after the hold. With `registry`, sessions have names, and that is how long they may
+    take to be verified.
 
     Messages are `calls`; when there are none, of `echo`, with a text of `payload_bytes` that answers are held against.
     The order of calls, and the times of Poisson `arrivals`, follow from `seed`. With `reconnect` what is lost in the
@@ -169,13 +188,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     resume: bool = False
     resume_spread_s: Annotated[float, Meta(gt=0, le=600)] = 1.0
     probe: Probe = Probe()
-    increments: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    increments: Share = 0.0
+    registry: Registry | None = None
     verify_s: Seconds = 30
 
     @property
     def stateless(self) -> bool:
         """Whether it is of the era without sessions."""
         return self.connection in ("stateless", "listen")
+
+    @property
+    def verifies(self) -> bool:
+        """Whether something is read back after the hold."""
+        return self.increments > 0 or self.registry is not None
 
     @property
     def connections_each(self) -> int:
@@ -216,6 +241,7 @@ _NESTED: dict[str, type[msgspec.Struct]] = {
     "abort": Abort,
     "fan_out": FanOut,
     "probe": Probe,
+    "registry": Registry,
     "tls": Tls,
     "token": Token,
 }
@@ -416,6 +442,8 @@ class _Reader:
             self._add(nodes["resume"], "resume has calls and reconnects of its own: leave calls and reconnect.")
         if values.get("increments") and not values.get("resume"):
             self._add(nodes["increments"], "increments needs resume: true, so that no outcome stays unknown.")
+        if isinstance(nodes.get("registry"), yaml.MappingNode):
+            self._registry(nodes["registry"], values)
         fan_out = values.get("fan_out")
         if fan_out is None:
             return
@@ -427,6 +455,20 @@ class _Reader:
         for name in fan_out.get("publish_to", []):
             if name not in names:
                 self._add(nodes["fan_out"], f"fan_out.publish_to holds {name!r}, which is not among the targets.")
+
+    def _registry(self, node: yaml.Node, values: dict[str, Any]) -> None:
+        """What names of sessions go with."""
+        registry = {field.name: field.default for field in msgspec.structs.fields(Registry)} | values["registry"]
+        if not values.get("resume"):
+            self._add(node, "registry needs resume: true: only sessions that outlive their connection have names.")
+        if values.get("increments"):
+            self._add(node, "registry needs increments: 0: a session has one thing to count.")
+        if (shares := sum(registry[name] for name in ("local", "remote", "updates", "cycles"))) > 1 + 1e-9:
+            self._add(
+                node, f"registry asks for {shares:g} of the messages: local, remote, updates and cycles are shares."
+            )
+        if registry["remote"] and len(values.get("targets", [])) == 1:
+            self._add(node, "registry.remote needs a second target.")
 
     def _add(self, node: yaml.Node, sentence: str) -> None:
         self.problems.append((_line(node), sentence))

@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -68,7 +68,8 @@ class CallRecord:
 class Sender:
     """Sends the messages of `schedule` over the live connections in turn.
 
-    `hold_at` parts the schedule into the settle and the hold phase. Messages are `framed` by their connection where
+    `hold_at` parts the schedule into the settle and the hold phase. `others` are further recorders of some senders,
+    each with the phase and the tag that they are logged under. Messages are `framed` by their connection where
     the transport wants more than the line itself. When it is woken at or after `boundary` it calls
     `at_boundary` first, so that a second's row is written before anything of the next second is done.
     """
@@ -91,6 +92,7 @@ class Sender:
         self.settle = Recorders()
         self.hold = Recorders()
         self.by_call = [CallRecord(name) for name in calls.names]
+        self.others: Sequence[tuple[Phase, str, Recorder]] = ()
         self._tally = tally
         self._totals = tally.totals
         self._schedule = schedule

@@ -23,7 +23,7 @@ from c100k_loadgen.messages import (
     STATE_UNAVAILABLE,
     UNAVAILABLE,
     Failure,
-    SessionMessage,
+    Positioned,
     decode_session_message,
     increment_request,
 )
@@ -35,7 +35,6 @@ from c100k_loadgen.tally import Tally
 #: Requests of one session that may wait for an answer, or for the session.
 UNANSWERED_MAX = 256
 
-#: Multiples of it are spread evenly over [0, 1) whichever of them are taken, so that each session gets its share.
 _GOLDEN_RATIO = 0.6180339887498949
 
 #: What a server that cannot use its state is given at least, whatever it asks for.
@@ -43,6 +42,11 @@ _RETRY_LEAST_S = 0.1
 
 #: time, session, operation, attempt, outcome
 OnOperation = Callable[[float, int, int, int, int | str], None]
+
+
+def evenly_spread(request_id: int) -> float:
+    """A number in [0, 1). Whichever of the requests are a session's, theirs are spread evenly."""
+    return request_id * _GOLDEN_RATIO % 1
 
 
 class SessionSender(Sender):
@@ -95,12 +99,7 @@ class SessionSender(Sender):
         if len(session.unanswered) >= UNANSWERED_MAX:
             self._tally.message_error(self._phase_of(intended), connection.target, "queue_full")
             return
-        line: bytes = b""
-        text: str | None = ""
-        if not session.increment_id and request_id * _GOLDEN_RATIO % 1 < self._increments:
-            session.begin_increment(request_id)
-        else:
-            line, text = self._calls.message(request_id)
+        line, text = self._compose(session, request_id)
         now = time.monotonic()
         self.outstanding[request_id] = connection, intended, now, text
         session.unanswered.append(request_id)
@@ -111,6 +110,13 @@ class SessionSender(Sender):
             connection.write(line or self._line(session, request_id))
         else:
             self._held_up.add(request_id)
+
+    def _compose(self, session: ResumableSession, request_id: int) -> tuple[bytes, str | None]:
+        """Decide what a message is: its line, if that is final, and the text that an echo is to bring back."""
+        if not session.increment_id and evenly_spread(request_id) < self._increments:
+            session.begin_increment(request_id)
+            return b"", ""
+        return self._calls.message(request_id)
 
     def _line(self, session: ResumableSession, request_id: int) -> bytes:
         """A request, as it is about to be sent."""
@@ -157,7 +163,7 @@ class SessionSender(Sender):
             self._malformed(connection, line)
             return
         if message.method is not None:
-            self._told(connection, message)
+            self._told(connection, message.id, message.method, message.params)
             return
         request_id = message.id
         outstanding = self.outstanding.get(request_id)  # type: ignore[arg-type]
@@ -165,7 +171,7 @@ class SessionSender(Sender):
             self._unexpected(connection, request_id)
             return
         assert isinstance(request_id, int)
-        _, intended, sent, text = outstanding
+        text = outstanding[3]
         session, result, error = resumable(connection).session, message.result, message.error
         cause = ""
         if error is not None or (result is not None and result.isError):
@@ -182,30 +188,38 @@ class SessionSender(Sender):
                 cause = "wrong_payload"
         elif result is None or len(result.content) != 1 or result.content[0].text != text:
             cause = "wrong_payload"
+        self._settle(connection, request_id, cause, now)
+
+    def _settle(self, connection: Connection, request_id: int, cause: str, now: float) -> int | None:
+        """Count the answer to a request; the microseconds from its intended send if it was right and in time."""
         held_up = request_id in self._held_up
-        self._take(request_id)
+        _, intended, sent, _ = self._take(request_id)
         response_s = now - intended
         if response_s > self._timeout_s:
             self._give_up(connection, intended, now)
-        elif cause:
+            return None
+        if cause:
             self._tally.message_error(self._phase_of(intended), connection.target, cause)
-        else:
-            recorders = self.hold if intended >= self._hold_at else self.settle
-            response_us = int(response_s * 1e6) if response_s > 0 else 0
-            recorders.response.record(response_us)
-            recorders.service.record(int((now - sent) * 1e6))
-            if held_up:
-                recorders.recovery.record(response_us)
-            self._totals.answered += 1
+            return None
+        recorders = self.hold if intended >= self._hold_at else self.settle
+        response_us = int(response_s * 1e6) if response_s > 0 else 0
+        recorders.response.record(response_us)
+        recorders.service.record(int((now - sent) * 1e6))
+        if held_up:
+            recorders.recovery.record(response_us)
+        self._totals.answered += 1
+        return response_us
 
-    def _told(self, connection: Connection, message: SessionMessage) -> None:
+    def _told(
+        self, connection: Connection, request_id: int | str | None, method: str, params: Positioned | None
+    ) -> None:
         """The server asks, or notifies: it says how far the session has come, or that it should go elsewhere."""
-        if message.params is not None and message.params.meta is not None and message.params.meta.event_id:
-            resumable(connection).session.event_id = message.params.meta.event_id
-        if message.method == UNAVAILABLE:
+        if params is not None and params.meta is not None and params.meta.event_id:
+            resumable(connection).session.event_id = params.meta.event_id
+        if method == UNAVAILABLE:
             connection.fail("unavailable")
-        elif message.method is not None:
-            self._asked(connection, message.id, message.method)
+        else:
+            self._asked(connection, request_id, method)
 
     def _is_to_be_repeated(self, connection: Connection, request_id: int, error: Failure, now: float) -> bool:
         """Whether a request that was refused stays unanswered: it is sent again when the server can use its state, or

@@ -11,13 +11,14 @@ from c100k_loadgen.assignment import Assignment
 from c100k_loadgen.connection import Connection, State
 from c100k_loadgen.fail_over import FailOver
 from c100k_loadgen.opener import Opener, destination
+from c100k_loadgen.output import WorkerFiles
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.plan import Target
 from c100k_loadgen.probes import Probe
 from c100k_loadgen.resumable import ResumableConnection, ResumableSession, Resumption, resumable
 from c100k_loadgen.session_sender import SessionSender
 from c100k_loadgen.tally import Tally
-from c100k_loadgen.verification import OnCounter, Verification
+from c100k_loadgen.verification import ReadBack, Verification
 
 
 class Sessions:
@@ -50,7 +51,7 @@ class Sessions:
         self._on_resumption = on_resumption
         self._sessions: dict[int, ResumableSession] = {}
         self._held: Counter[str] = Counter()  # sessions by target, with those on their way to it
-        self._verification: Verification | None = None
+        self._verification: ReadBack | None = None
         # All sessions of one target are to be on their way within the spread.
         pace_per_s = assignment.connections / len(plan.targets) / plan.resume_spread_s
         self._fail_over = FailOver(loop, plan.targets, self._is_up, self._held, self._resume, pace_per_s)
@@ -80,16 +81,28 @@ class Sessions:
 
     def connect(self, number: int, target: str, attempts: int) -> Connection:
         """A connection for the session `number`."""
-        session = self._sessions.setdefault(number, ResumableSession(number))
         self._held[target] += 1
+        return self._connection(number, target, attempts)
+
+    def _connection(self, number: int, target: str, attempts: int) -> Connection:
+        session = self._sessions.setdefault(number, ResumableSession(number))
         return ResumableConnection(self, session, target, attempts, self._assignment.plan.protocol)
 
-    async def verify(self, on_counter: OnCounter) -> None:
-        """Have each session read its counter, those that are away when they are back."""
-        opened = [session for session in self._sessions.values() if session.connection is not None]
-        self._verification = Verification(self._loop, opened, self._sender.next_id, self._sender.heard_from, on_counter)
-        self.message_received = self._verification.received
-        await self._verification.run(self._assignment.plan.verify_s)
+    async def verify(self, files: WorkerFiles, stop_at: float) -> None:
+        """Have each session read its counter, those that are away when they are back. Nothing was sent from `stop_at`
+        on."""
+        sender = self._sender
+        await self._read_back(
+            Verification(self._loop, self._opened(), sender.next_id, sender.heard_from, files.counter)
+        )
+
+    async def _read_back(self, verification: ReadBack) -> None:
+        self._verification = verification
+        self.message_received = verification.received
+        await verification.run(self._assignment.plan.verify_s)
+
+    def _opened(self) -> list[ResumableSession]:
+        return [session for session in self._sessions.values() if session.connection is not None]
 
     def verify_no_more(self) -> None:
         """Leave the counters that are not read yet."""

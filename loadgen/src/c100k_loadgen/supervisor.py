@@ -182,7 +182,7 @@ class Supervisor:
         vanished_s = self._plan.controller_timeout_s
         if vanished_s and time.monotonic() - self._asked_at > vanished_s:
             self._stop("controller_vanished")
-        verify_s = self._plan.verify_s if self._plan.increments else 0
+        verify_s = self._plan.verify_s if self._plan.verifies else 0
         if self._plan.abort is not None and self._stop_reason is None and self._goes_wrong(self._plan.abort):
             self._stop("aborted")
         if now > self._times.stop_at + self._plan.timeout_s + verify_s + _GRACE_S:

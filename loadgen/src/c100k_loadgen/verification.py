@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -26,6 +27,25 @@ _RETRY_LEAST_S = 0.1
 
 #: session, acked, last operation, counter
 OnCounter = Callable[[int, int, int, int | None], None]
+
+
+class ReadBack(Protocol):
+    """What sessions are asked for after the hold."""
+
+    async def run(self, bound_s: float) -> None:
+        """Until all is read, or for `bound_s`."""
+
+    def end(self) -> None:
+        """Leave what is not read yet."""
+
+    def received(self, connection: Connection, line: bytes, now: float) -> None:
+        """One message from a session that is live."""
+
+    def lost(self, session: ResumableSession) -> None:
+        """It is away, and will be asked when it is resumed."""
+
+    def resumed(self, session: ResumableSession) -> None:
+        """It can be asked now."""
 
 
 class Verification:

@@ -29,11 +29,13 @@ from c100k_loadgen.calls import Calls, calls_of
 from c100k_loadgen.connection import MESSAGE_BOUND_BYTES, WRITE_BOUND_BYTES, Connection
 from c100k_loadgen.credentials import bearer, tls_context
 from c100k_loadgen.fan_out import Audience, Conductor, Publisher
+from c100k_loadgen.named_sessions import NamedSessions
 from c100k_loadgen.opener import Opener
 from c100k_loadgen.output import OwnCost, WorkerFiles
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.plan import Plan
 from c100k_loadgen.recorder import Interval
+from c100k_loadgen.registry_sender import RegistrySender
 from c100k_loadgen.schedule import AnySchedule, PoissonSchedule, Schedule
 from c100k_loadgen.sender import Recorders, Sender
 from c100k_loadgen.session_sender import SessionSender
@@ -70,7 +72,7 @@ class Worker:
         self.failed = False
         self._epoch = time.time() - time.monotonic()
         self._times = plan.timetable
-        self._increments = plan.increments > 0
+        self._verifies = plan.verifies
         self._tally = Tally()
         self._before = Totals()
         self._files = WorkerFiles(Path(assignment.output), plan.host, assignment.index, self._epoch)
@@ -98,13 +100,8 @@ class Worker:
         self._sessions: Sessions | None = None
         self._sender: Sender
         if plan.resume:
-            sender = SessionSender(
-                *self._sending(assignment),
-                increments=plan.increments,
-                on_operation=self._files.operation,
-                at_boundary=self._end_seconds,
-            )
-            self._sessions = Sessions(
+            sender = self._session_sender(assignment)
+            self._sessions = (Sessions if plan.registry is None else NamedSessions)(
                 loop,
                 self._tally,
                 self._opener,
@@ -145,6 +142,16 @@ class Worker:
         else:
             schedule = Schedule(start, end, per_s, offset=assignment.index / assignment.workers)
         return self._loop, self._tally, schedule, self._times.hold_at - self._epoch, calls_of(plan), plan.timeout_s
+
+    def _session_sender(self, assignment: Assignment) -> SessionSender:
+        plan, sending = assignment.plan, self._sending(assignment)
+        if plan.registry is None:
+            on_operation = self._files.operation
+            return SessionSender(
+                *sending, increments=plan.increments, on_operation=on_operation, at_boundary=self._end_seconds
+            )
+        on_mistake = self._files.mistake
+        return RegistrySender(*sending, registry=plan.registry, on_mistake=on_mistake, at_boundary=self._end_seconds)
 
     def _now(self) -> float:
         return time.monotonic() + self._epoch
@@ -265,6 +272,9 @@ class Worker:
         hold = self._intervals("hold", self._sender.hold, t, always=phase == "hold")
         for record in self._sender.by_call:
             self._files.call(t, record.name, *record.take())
+        for kind, tag, recorder in self._sender.others:
+            if (interval := recorder.take()).samples:
+                self._files.interval(kind, tag, t, interval)
         if (fan_out := self._audience.recorder.take()).samples:
             self._files.interval("hold", "fan_out", t, fan_out)
         self._files.flush()
@@ -327,11 +337,11 @@ class Worker:
         return 1 if self.failed else 0
 
     async def _end_sessions(self, sessions: Sessions) -> None:
-        """Sessions come back until their counters are read."""
-        if self._increments and not self._told_to_stop:
+        """Sessions come back until what they have done is read back."""
+        if self._verifies and not self._told_to_stop:
             self._verifying = True
             self._enter("verify")
-            await sessions.verify(self._files.counter)
+            await sessions.verify(self._files, self._times.stop_at - self._epoch)
         self._opener.stop()
         sessions.stop()
 

@@ -26,6 +26,8 @@ import pytest
 import yaml
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
+from redis_cluster import RedisCluster
+from session_node import Node
 
 _HERE = Path(__file__).parent
 _EXAMPLES = _HERE.parents[2] / "server" / "examples"
@@ -256,6 +258,15 @@ def serve() -> Iterator[Callable[..., RealServer | MisbehavingServer]]:
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture
+def nodes(redis: RedisCluster) -> Iterator[list[Node]]:
+    """Three servers that share sessions."""
+    started = [Node(name, redis.seeds) for name in ("a", "b", "c")]
+    yield started
+    for node in started:
+        node.stop()
 
 
 @pytest.fixture

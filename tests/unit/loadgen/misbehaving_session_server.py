@@ -10,6 +10,7 @@ import asyncio
 import json
 import signal
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,17 @@ RETRY_AFTER_MS = 50
 EVERY = 10
 BREAKS_AFTER_CALLS = 60
 MISSED = 2
+LATE_S = 0.4
+
+
+@dataclass
+class Name:
+    owner: Stored | None
+    values: list[str]
+    changed_at: float
+
+
+NAMES: dict[str, Name] = {}
 
 
 @dataclass
@@ -66,6 +78,8 @@ class Connection(asyncio.Protocol):
                 self._resume(message)
             case "tools/call":
                 self._called(message)
+            case method if method.startswith("c100k/registry/"):
+                self._name(message, method.rpartition("/")[2], message["params"])
 
     def _send(self, message: dict[str, Any]) -> None:
         self._transport.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
@@ -161,6 +175,36 @@ class Connection(asyncio.Protocol):
 
     def _count(self, message: dict[str, Any], session: Stored) -> None:
         self._answer(message, {"content": [], "structuredContent": {"operation": session.operation, "n": session.n}})
+
+    def _name(self, message: dict[str, Any], method: str, params: dict[str, Any]) -> None:
+        """Without misbehaviour, a registry as it should be."""
+        name, behaviour = params["name"], self._behaviour
+        if method == "find":
+            values = NAMES[name].values if name in NAMES else []
+            if behaviour == "loses_names" and COUNTS[message["method"]] % EVERY == 0:
+                COUNTS["went_wrong"] += 1
+                values = []
+            elif behaviour == "mixes_up_names" and COUNTS[message["method"]] % EVERY == 0:
+                COUNTS["went_wrong"] += 1
+                values = ["somebody else's"]
+            elif behaviour == "tells_old_values":
+                values = values[:1]
+            elif behaviour == "tells_changes_late" and time.monotonic() - NAMES[name].changed_at < LATE_S:
+                values = values[-2:-1] or values
+            found = {"name": name, "node": "n", "value": values[-1], "found": True} if values else {"found": False}
+            self._answer(message, found)
+        elif method == "register" and (behaviour == "has_given_all_names" or self._is_taken(name)):
+            self._refuse(message, -32005)
+        elif method == "register":
+            values = NAMES[name].values if name in NAMES else []
+            NAMES[name] = Name(self._session, [*values, params["value"]], time.monotonic())
+            self._answer(message, {"name": name, "node": "n"})
+        else:
+            del NAMES[name]
+            self._answer(message, {})
+
+    def _is_taken(self, name: str) -> bool:
+        return self._behaviour != "gives_names_twice" and name in NAMES and NAMES[name].owner is not self._session
 
 
 async def serve(behaviour: str) -> None:

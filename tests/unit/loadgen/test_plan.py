@@ -30,6 +30,7 @@ GOOD: dict[str, Any] = {
 }
 LISTEN: dict[str, Any] = {"transport": "http", "connection": "listen", "protocol": "2026-07-28", "rate_per_s": 0}
 STREAMED: dict[str, Any] = {"transport": "http", "connection": "session_stream"}
+LOCAL: dict[str, Any] = {"local": 0.5, "remote": 0, "updates": 0.02, "cycles": 0.03}
 LIMITS = Limits(nofile=20_000, ports=28_232, port_range=(32768, 60999), cores=2, memory_available_bytes=8 << 30)
 
 
@@ -136,6 +137,17 @@ def test_plans_that_are_no_plans(tmp_path: Path, loadgen: Loadgen, text: str, se
         ({"targets": [{"name": "a", "address": "/run/a.sock", "port": 1}]}, "port is 1, but a Unix socket has none"),
         ({"targets": [{"name": "a", "address": "10.0.0.1"}]}, "targets[0].port is missing"),
         ({"targets": [{**GOOD["targets"][0], "weight": 0}]}, "targets[0].weight is 0"),
+        ({"registry": LOCAL}, "registry needs resume: true"),
+        ({"resume": True, "increments": 0.5, "registry": LOCAL}, "registry needs increments: 0"),
+        ({"resume": True, "registry": {**LOCAL, "updates": 0.9}}, "registry asks for 1.43 of the messages"),
+        ({"resume": True, "registry": {}}, "registry.remote needs a second target"),
+        ({"resume": True, "registry": {**LOCAL, "cycles": -0.1}}, "registry.cycles is -0.1"),
+        ({"resume": True, "registry": {**LOCAL, "contested": 64}}, "registry.contested is 64"),
+        (
+            {"resume": True, "registry": {**LOCAL, "update": 0}},
+            "registry.update is not known here; did you mean updates?",
+        ),
+        ({"resume": True, "registry": 0.5}, "registry must be a mapping"),
         ({"transport": "carrier-pigeon"}, "transport is 'carrier-pigeon'"),
         ({"targets": [*GOOD["targets"], {**GOOD["targets"][0], "name": "other"}]}, "the same address and port"),
         ({"connections": True}, "connections is True"),
@@ -233,11 +245,20 @@ def test_the_plan_in_the_readme_is_good(tmp_path: Path) -> None:
     """As it stands there, but for what it names: a start in the past, files, and a cap that goes with another kind."""
     text = (Path(__file__).parents[3] / "loadgen" / "README.md").read_text()
     [block] = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    for name in ("start_at", "fan_out", "token"):
+    for name in ("start_at", "fan_out", "registry", "token"):
         block = re.sub(rf"^{name}:.*\n(?:  .*\n)*", "", block, flags=re.MULTILINE)
     path = tmp_path / "plan.yml"
     path.write_text(block)
     assert read_plan(path).connections == 25_000
+
+
+def test_the_registry_in_the_readme_has_the_defaults(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "loadgen" / "README.md").read_text()
+    [block] = re.findall(r"^(registry:.*\n(?:  .*\n)+)", text, re.MULTILINE)
+    targets = [{"name": name, "address": f"127.0.0.{name[-1]}", "port": 7000} for name in ("node1", "node2")]
+    given = plan_of(tmp_path, resume=True, targets=targets, **yaml.safe_load(block)).registry
+    assert given is not None
+    assert given == plan_of(tmp_path, resume=True, targets=targets, registry={}).registry
 
 
 def test_arguments_that_cannot_be_read(tmp_path: Path, loadgen: Loadgen) -> None:

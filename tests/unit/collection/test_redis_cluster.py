@@ -1,4 +1,4 @@
-"""The modules `redis_cluster`, `redis_cluster_info` and `redis_keys` on real redis-server processes."""
+"""The modules `redis_cluster` and `redis_keys`, and those with their `_info`, on real redis-server processes."""
 
 from __future__ import annotations
 
@@ -261,6 +261,28 @@ def test_a_wrong_password_is_told(servers: RedisServers, module: Module) -> None
 
     assert not told["complete"]
     assert all("WRONGPASS" in sentence for sentence in told["problems"])
+
+
+def test_keys_that_begin_alike_are_measured(servers: RedisServers, module: Module) -> None:
+    servers.start([1, 2, 3])
+    module("redis_cluster", [1, 2, 3])
+    for number in range(30):
+        command(1, MASTER, "SET", f"c100k:r:{number}", "x" * 1000)
+        command(1, MASTER, "SET", f"other:{number}", "x")
+    for number in range(500):
+        command(1, MASTER, "ZADD", "c100k:names:0", "0", f"{number}" if number else "x" * 10_000)
+
+    def keys(*prefixes: str) -> dict[str, Any]:
+        return module("redis_keys_info", [1, 2, 3], prefixes=prefixes, bus_offset=None)
+
+    (names, index, none) = keys("c100k:r:", "c100k:names:", "c?00k:")["prefixes"]
+    assert (names["prefix"], names["keys"]) == ("c100k:r:", 30)
+    assert 30 * 1000 < names["bytes"] < 30 * 2000
+    assert (index["keys"], none["keys"], none["bytes"]) == (1, 0, 0)
+    assert 10_000 < index["bytes"] < 100_000, "all members are looked at, not a few of them"
+
+    servers.kill(2, MASTER)
+    assert "node2:7110 could not be measured" in keys("c100k:r:")["msg"]
 
 
 def test_only_the_keys_of_a_prefix_are_removed(servers: RedisServers, module: Module) -> None:

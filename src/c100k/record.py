@@ -242,6 +242,59 @@ class Cluster(msgspec.Struct, frozen=True):
     faults: int
 
 
+class Lookups(msgspec.Struct, frozen=True):
+    """Look-ups of names in the hold, as servers count them, from a request being understood to its answer being known.
+
+    Percentiles are upper bounds: the server's histogram has powers of two of microseconds, from 16 on.
+    """
+
+    lookups: int
+    mean_us: float | None
+    p50_us: float | None
+    p99_us: float | None
+
+
+class Registry(msgspec.Struct, frozen=True, kw_only=True):
+    """The names of sessions. `keys` are those that led to their owner when all were looked up after the hold.
+
+    `lookups`, `mean_us` and the percentiles beside it are at the servers, over all sources: `own` sessions of the
+    worker, its `cache`, and `redis`. Times in `_ms` are over the wire, from the intended send: `find_ms` of all
+    look-ups, of names at the asker's node (`find_local_ms`) and at others, `update_ms` of new values, `cycle_ms` of a
+    name given up and taken again, `register_ms` of registrations in the ramp. `stale_ms` is how long after a change
+    was acknowledged look-ups began that were not told of it.
+
+    `wrong` are look-ups that led elsewhere or to an old value, `lost` those that found nothing, in the whole run and
+    after it; also contested names that lead to a loser, or that nobody got. `duplicates` are sessions that got a name
+    which another one had. `unverified` are names whose last look-up was not answered. `bytes_per_key` is what one copy
+    of a name takes in Redis, with its share of the index.
+    """
+
+    keys: int
+    lookups: int
+    mean_us: float | None
+    p50_us: float | None
+    p99_us: float | None
+    own: Lookups
+    cache: Lookups
+    redis: Lookups
+    finds_per_s: float | None
+    find_ms: Percentiles
+    find_local_ms: Percentiles
+    find_remote_ms: Percentiles
+    update_ms: Percentiles
+    cycle_ms: Percentiles
+    register_ms: Percentiles
+    stale_ms: Percentiles
+    wrong: int
+    lost: int
+    duplicates: int
+    unverified: int
+    contested: int
+    contest_attempts: int
+    stored_keys: int | None
+    bytes_per_key: float | None
+
+
 class Rule(msgspec.Struct, frozen=True):
     """A rule and what it was held against; `interval` is where `actual` lies with 95% confidence, if it is a sample."""
 
@@ -284,7 +337,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     cluster: Cluster | None = None
     recovery: list[Recovery] = []
     writes: Operations | None = None
-    registry: dict[str, Any] | None = None
+    registry: Registry | None = None
     state: State | None = None
     rules: list[Rule]
     validity: list[Rule]

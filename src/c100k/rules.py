@@ -175,6 +175,8 @@ def samples_behind(figures: Mapping[str, Any]) -> Callable[[str], int]:
             return sum(recovery.sessions_affected for recovery in figures["recovery"])
         if section == "writes":
             return int(figures["writes"].attempts) if figures["writes"] else 0
+        if section == "registry":
+            return int(figures["registry"].lookups) if figures["registry"] else 0
         if section == "fan_out":
             return int(figures["fan_out"].listeners) if figures["fan_out"] else 0
         return int(figures["ledger"].seconds)

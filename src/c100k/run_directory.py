@@ -60,6 +60,10 @@ class RunDirectory:
         return self.path / "state.json"
 
     @property
+    def keys(self) -> Path:
+        return self.path / "keys.json"
+
+    @property
     def faults(self) -> Path:
         return self.path / "faults.jsonl"
 

@@ -19,6 +19,7 @@ def text(run: Run) -> str:
             *_held(run),
             *_messages(run),
             *_fan_out(run),
+            *_registry(run),
             *_recovery(run),
             *_cost(run),
             *_rules(run),
@@ -89,6 +90,31 @@ def _recovery(run: Run) -> Iterable[str]:
             f"{writes.lost:,} lost, {writes.duplicated:,} done twice, {writes.reordered:,} out of order, "
             f"{writes.unread:,} sessions not read back"
         )
+
+
+def _registry(run: Run) -> Iterable[str]:
+    registry = run.registry
+    if registry is None:
+        return
+    yield (
+        f"registry     {registry.keys:,} names lead to their session, {format_number(registry.bytes_per_key, 0)} bytes "
+        f"each; {registry.wrong:,} wrong, {registry.lost:,} lost, {registry.duplicates:,} had twice, "
+        f"{registry.unverified:,} not verified"
+    )
+    sources = ("own", registry.own), ("cache", registry.cache), ("redis", registry.redis)
+    by_source = ", ".join(f"{name} {each.lookups:,} of {format_number(each.mean_us, 1)}" for name, each in sources)
+    mean_us = format_number(registry.mean_us, 1)
+    yield f"{'':<13}{registry.lookups:,} look-ups at the servers, mean us {mean_us}: {by_source}"
+    per_s = format_number(registry.finds_per_s)
+    yield f"look-up ms   {_percentiles(registry.find_ms)}   {per_s}/s, from the intended send"
+    registered, updated, taken_again = (
+        f"p50 {format_number(each.p50, 2)}  p99 {format_number(each.p99, 2)}"
+        for each in (registry.register_ms, registry.update_ms, registry.cycle_ms)
+    )
+    yield f"{'':<13}registered in {registered}; updated in {updated}; given up and taken again in {taken_again}"
+    if registry.stale_ms.samples:
+        latest = format_number(registry.stale_ms.max, 1)
+        yield f"{'':<13}{registry.stale_ms.samples:,} answers were late, up to {latest} ms after a change"
 
 
 def _held(run: Run) -> Iterable[str]:

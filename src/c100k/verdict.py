@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from c100k import __version__, cluster, fan_out, ledger, operations, outages, recovery, rules
+from c100k import __version__, cluster, fan_out, ledger, operations, outages, recovery, registry, rules
 from c100k.attribution import explain_closes, explain_deaths
 from c100k.confidence import share_interval
 from c100k.cost import generator_cost, kernel_growth, server_cost
@@ -103,6 +103,7 @@ def judge(run: RunDirectory) -> Run:
         "cluster": cluster.judge(run, hosts, len(plan["settings"].get("c100k_faults", [])), _within(down, seconds)),
         "recovery": recovery.recoveries(run),
         "writes": operations.check(run),
+        "registry": registry.judge(run, hosts, seconds, latencies.names),
     }
     behind = rules.samples_behind(figures)
     not_judged: list[str] = []
@@ -261,7 +262,8 @@ def _messages(hosts: Sequence[HostSamples], seconds: int, latencies: Latencies) 
 class Latencies:
     """Percentiles over the hold, less recoveries; `responses` and `sent` are the samples in all of it.
 
-    `away` is of all messages that waited for their session to come back.
+    `away` is of all messages that waited for their session to come back, `names` what the registry was asked for, by
+    its tags.
     """
 
     response: Percentiles
@@ -271,26 +273,30 @@ class Latencies:
     away: Percentiles
     responses: int
     sent: int
+    names: Mapping[str, Distribution]
 
 
 def _latencies(run: RunDirectory, hosts: Sequence[HostSamples], recovering: frozenset[int]) -> Latencies:
     """Response, service, slip and fan-out; the time line by the second falls out on the way."""
-    whole = {tag: Distribution() for tag in _TAGS}
+    whole = {tag: Distribution() for tag in (*_TAGS, *registry.TAGS)}
     samples: Counter[str] = Counter()
     with TimelineWriter(run.timeline, hosts) as timeline:
         for t, merged in merge_by_second(sorted(run.histograms.glob("*.hlog"))):
-            response = empty()
+            response, finds = empty(), empty()
             for (phase, tag), histogram in merged.items():
                 if tag == "response":
                     response.add(histogram)
-                if phase == "hold":
+                if phase == "hold" or tag == registry.REGISTER:
                     samples[tag] += int(histogram.get_total_count())
                     if t not in recovering or tag == "recovery":
                         whole[tag].add(histogram)
+                        if tag in registry.FINDS:
+                            finds.add(histogram)
+            whole[registry.FIND].add(finds)
             timeline.add(t, response)
     write_curves(run.percentiles, whole)
-    response_ms, service_ms, slip_ms, fan_out_ms, away_ms = (each.percentiles() for each in whole.values())
-    return Latencies(response_ms, service_ms, slip_ms, fan_out_ms, away_ms, samples["response"], samples["slip"])
+    response_ms, service_ms, slip_ms, fan_out_ms, away_ms = (whole[tag].percentiles() for tag in _TAGS)
+    return Latencies(response_ms, service_ms, slip_ms, fan_out_ms, away_ms, samples["response"], samples["slip"], whole)
 
 
 def _failures(run: RunDirectory) -> list[str]:

@@ -102,6 +102,22 @@ def test_metrics_become_one_row_a_worker_with_causes_added_up(sampler: ModuleTyp
     assert rows[2]["cpu_s"] == "0.25"
 
 
+def test_look_ups_become_one_row_for_each_worker_and_source(sampler: ModuleType) -> None:
+    name = "c100k_server_registry_lookup_seconds"
+    lines = [
+        *(f'{name}_bucket{{worker="1",source="cache",le="{bound}"}} {40}' for bound in sampler.BOUNDS),
+        f'{name}_sum{{worker="1",source="cache"}} 0.25',
+        f'{name}_count{{worker="1",source="cache"}} 40',
+        *(f'{name}_bucket{{worker="1",source="redis",le="{bound}"}} 0' for bound in sampler.BOUNDS),
+        f'{name}_sum{{worker="1",source="redis"}} 0',
+        'c100k_server_all_workers_registry_lookup_seconds_sum{source="cache"} 7',
+    ]
+
+    rows = sampler.lookup_rows(7, "\n".join(lines))
+
+    assert rows == [[7, "1", "cache", "0.25", *["40"] * len(sampler.BOUNDS)]]
+
+
 class Metrics(BaseHTTPRequestHandler):
     """Answers like the server, or too late."""
 

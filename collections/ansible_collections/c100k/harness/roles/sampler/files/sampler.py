@@ -53,6 +53,11 @@ SERVER = {
     "loop_lag_max_s": "c100k_server_loop_lag_max_seconds",
 }
 
+#: Columns of lookups.csv beside time, worker and source: what look-ups took in all, and how many took no longer than so
+#: many seconds, as the server's histogram has it. There are no rows of a source before it was used.
+BOUNDS = (*(str(2**power / 1e6) for power in range(4, 25)), "+Inf")
+LOOKUPS = ("seconds", *BOUNDS)
+
 #: A server that needs longer has no row for this second; the next second must not wait for it.
 ANSWER_LIMIT_S = 0.7
 
@@ -74,6 +79,8 @@ _BC_JUMP, _BC_LOCAL_AT_LEAST, _BC_LOCAL_AT_MOST, _BC_REMOTE_AT_LEAST, _BC_REMOTE
 _STATES_IN_USE = 0xFFE & ~(1 << 3) & ~(1 << 6)
 
 _METRIC = re.compile(r'^(c100k_server_\w+)\{(?:.*,)?worker="([^"]+)".*\} (\S+)$', re.MULTILINE)
+_LOOKUP = re.compile(r"^c100k_server_registry_lookup_seconds_(bucket|sum)\{(.*)\} (\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 def read(path: str) -> str:
@@ -203,6 +210,19 @@ def server_rows(t: int, text: str) -> list[list[object]]:
     ]
 
 
+def lookup_rows(t: int, text: str) -> list[list[object]]:
+    """One row for each worker and source that has answered look-ups of names."""
+    found: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for kind, labels, value in _LOOKUP.findall(text):
+        named = dict(_LABEL.findall(labels))
+        found[named["worker"], named["source"]][named["le"] if kind == "bucket" else "seconds"] = value
+    return [
+        [t, *key, *(figures.get(column, "") for column in LOOKUPS)]
+        for key, figures in sorted(found.items())
+        if float(figures.get("+Inf", 0))
+    ]
+
+
 def number(value: float | None) -> str:
     """Counts without a point, so that a large one keeps its digits."""
     if value is None:
@@ -224,24 +244,31 @@ def sample(output: Path, url: str, redis_ports: Sequence[int], stop: threading.E
     with (
         (output / "kernel.csv").open("a", newline="", buffering=1) as kernel,
         (output / "server.csv").open("a", newline="", buffering=1) as server,
+        (output / "lookups.csv").open("a", newline="", buffering=1) as lookups,
     ):
-        kernel_rows, worker_rows = csv.writer(kernel, lineterminator="\n"), csv.writer(server, lineterminator="\n")
+        kernel_rows, worker_rows, source_rows = (
+            csv.writer(file, lineterminator="\n") for file in (kernel, server, lookups)
+        )
         if not kernel.tell():
             kernel_rows.writerow(KERNEL)
         if not server.tell():
             worker_rows.writerow(["t", "worker", *SERVER])
+        if not lookups.tell():
+            source_rows.writerow(["t", "worker", "source", *LOOKUPS])
         while True:
             now = time.time()
             if stop.wait(1 - now % 1):
                 return
             t = int(time.time() + EARLY_S)
             kernel_rows.writerow(kernel_row(t, redis_ports))
-            worker_rows.writerows(server_rows(t, ask(url)))
+            metrics = ask(url)
+            worker_rows.writerows(server_rows(t, metrics))
+            source_rows.writerows(lookup_rows(t, metrics))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--output", type=Path, required=True, help="the folder for kernel.csv and server.csv")
+    parser.add_argument("--output", type=Path, required=True, help="the folder for the CSV files")
     parser.add_argument("--metrics", default="http://127.0.0.1:7001/metrics", help="the server's metrics")
     parser.add_argument("--redis-ports", type=int, nargs="*", default=[], help="sockets with these are told apart")
     arguments = parser.parse_args()

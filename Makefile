@@ -56,13 +56,15 @@ lab-packages:
 test-packages:
 	@scripts/host-packages $(TEST_PACKAGES)
 
-.PHONY: test-100k test-100k-cluster test-100k-load
+.PHONY: test-100k test-100k-cluster test-100k-load test-100k-registry
 test-100k: setup lab-packages  ## the main job: 100,000 connections on four hosts, and a verdict
 	$(BIN)/c100k run all $(ARGS)
 test-100k-cluster: setup lab-packages  ## hold 100,000 connections while three hosts die and return
 	$(BIN)/c100k run cluster $(ARGS)
 test-100k-load: setup lab-packages  ## ramp 0 to 100,000 and hold
 	$(BIN)/c100k run load $(ARGS)
+test-100k-registry: setup lab-packages  ## 100,000 names of sessions, looked up and changed under load
+	$(BIN)/c100k run registry $(ARGS)
 
 .PHONY: lab-up lab-down
 lab-up: setup lab-packages  ## four Debian hosts on this machine

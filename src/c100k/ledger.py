@@ -33,13 +33,14 @@ IDLE_S = 3
 
 @dataclass(frozen=True)
 class Entry:
-    """One host in the second `t`; a count that was not given is `None`."""
+    """One host in the second `t`; a count that was not given is `None`. `away` of its sessions had no connection."""
 
     t: int
     host: str
     client: int | None
     server: int | None
     kernel: int | None
+    away: int
 
     @property
     def complete(self) -> bool:
@@ -63,6 +64,7 @@ def entries(
             client=_client(host, t) if host.name in loadgens else 0,
             server=_server(host, t, outages) if host.name in servers else 0,
             kernel=_kernel(host, t, idle[host.name]),
+            away=host.client[t].away if t in host.client else 0,
         )
         for t in seconds
         for host in hosts
@@ -106,14 +108,15 @@ class Total:
     """All hosts in the second `t`. `kernel` is in connections: half of the sockets, as both ends are counted.
 
     The connections `beside` the load, of publishers and probes, are in all three counts, but are not what is held.
-    Where the kernel is no witness, client and server are.
+    Where the kernel is no witness, client and server are. While sessions are on their way to another host there is no
+    `disagreement`: their next connection is the server's before it is the client's.
     """
 
     t: int
     client: int
     server: int
     kernel: int
-    disagreement: int
+    disagreement: int | None
     beside: int = 0
     kernel_counts: bool = True
 
@@ -144,7 +147,9 @@ def _total(t: int, group: list[Entry], beside: int, kernel_counts: bool) -> Tota
     server = sum(entry.server or 0 for entry in group)
     sockets = sum(entry.kernel or 0 for entry in group)
     by_host = [abs((entry.kernel or 0) - (entry.client or 0) - (entry.server or 0)) for entry in group]
-    disagreement = max(abs(client - server), *by_host) if kernel_counts else abs(client - server)
+    disagreement: int | None = max(abs(client - server), *by_host) if kernel_counts else abs(client - server)
+    if any(entry.away for entry in group):
+        disagreement = None
     return Total(t, client, server, (sockets + 1) // 2, disagreement, beside, kernel_counts)
 
 
@@ -152,7 +157,8 @@ def judge(hold: Sequence[Total], hold_s: int, target: int) -> Ledger:
     """How well the counts agree over the hold; `hold` are its complete seconds, `hold_s` how many there should be."""
     differences = [second.disagreement for second in hold]
     windows = [differences[start : start + SUSTAINED_S] for start in range(max(1, len(differences) - SUSTAINED_S + 1))]
-    disagreement = max((min(window) for window in windows if window), default=None)
+    sustained = [least for window in windows if (least := _least(window)) is not None]
+    disagreement = max(sustained, default=None)
     return Ledger(
         seconds=len(hold),
         coverage=len(hold) / hold_s if hold_s else 0.0,
@@ -160,6 +166,12 @@ def judge(hold: Sequence[Total], hold_s: int, target: int) -> Ledger:
         disagreement_share=None if disagreement is None else disagreement / target,
         kernel_coverage=sum(second.kernel_counts for second in hold) / hold_s if hold_s else 0.0,
     )
+
+
+def _least(window: Sequence[int | None]) -> int | None:
+    """The least of a window of which all is known."""
+    known = [each for each in window if each is not None]
+    return min(known, default=None) if len(known) == len(window) else None
 
 
 def write(path: Path, ledger: Iterable[Entry]) -> None:

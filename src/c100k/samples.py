@@ -32,12 +32,16 @@ class Cause:
 
 
 class ClientSecond(NamedTuple):
-    """What one host's generator did in the second from `t`, over its workers that reported it."""
+    """What one host's generator did in the second from `t`, over its workers that reported it.
+
+    `away` sessions had no connection at its end.
+    """
 
     t: int
     phase: str
     workers: int
     counts: dict[str, int]
+    away: int
     loop_lag_max_ms: float
     cpu_s: float
     rss_bytes: int
@@ -129,6 +133,7 @@ def _client(directory: Path) -> dict[int, ClientSecond]:
             phase=rows[-1]["phase"],
             workers=len(rows),
             counts={name: sum(int(row[name]) for row in rows) for name in _CLIENT_SUMS},
+            away=sum(int(row.get("away") or 0) for row in rows),
             loop_lag_max_ms=max(float(row["loop_lag_max_ms"] or 0) for row in rows),
             cpu_s=sum(float(row["cpu_s"]) for row in rows),
             rss_bytes=sum(int(row["rss_bytes"]) for row in rows),

@@ -64,6 +64,7 @@ class RawHost:
     server: dict[int, int] = field(default_factory=dict)
     kernel: dict[int, int] = field(default_factory=dict)
     redis: dict[int, int] = field(default_factory=dict)
+    away: dict[int, int] = field(default_factory=dict)
     causes: list[tuple[Any, ...]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     workers: list[dict[str, Any]] = field(default_factory=list)
@@ -113,8 +114,9 @@ class RawHost:
             sent = self.rate_per_s if t in HOLD else 0
             answered = sent - (self.unanswered if t == HOLD.start else 0)
             phase = "hold" if t in HOLD else "ramp"
-            rows.append((t, phase, connected, 0, 0, 0, sent, sent, answered, 0, 0, 1.5, (t - START) * 0.01, 20_000_000))
-        header = (*columns.split(), "loop_lag_max_ms", "cpu_s", "rss_bytes")
+            own = 1.5, (t - START) * 0.01, 20_000_000, self.away.get(t, 0)
+            rows.append((t, phase, connected, 0, 0, 0, sent, sent, answered, 0, 0, *own))
+        header = (*columns.split(), "loop_lag_max_ms", "cpu_s", "rss_bytes", "away")
         _write_csv(directory / f"{self.name}-w0-seconds.csv", header, rows)
 
     def _write_server(self, directory: Path) -> None:

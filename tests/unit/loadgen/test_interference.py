@@ -73,7 +73,7 @@ def test_signals_in_the_ramp_end_a_run_in_good_order(start_run: StartRun) -> Non
         assert run.seconds()[-1]["phase"] == "stop"
 
 
-@pytest.mark.scenario("good", hold_s=300, controller_timeout_s=3)
+@pytest.mark.scenario("good", ramp_s=1, hold_s=300, controller_timeout_s=3)
 def test_it_stops_when_nobody_asks_for_the_status(run: Run) -> None:
     assert run.exit_code == 1
     assert run.generator["stop_reason"] == "controller_vanished"

@@ -59,7 +59,7 @@ def test_latency_of_a_good_server_is_small_and_the_logs_merge(run: Run) -> None:
     assert run.histogram("response", "settle").get_total_count() == SETTLE_S * 200
 
 
-@pytest.mark.scenario("talks")
+@pytest.mark.scenario("talks", ramp_s=1)
 def test_rows_are_aligned_and_show_the_own_cost(run: Run) -> None:
     rows = run.seconds()
     assert [int(row["t"]) for row in rows] == list(range(int(rows[0]["t"]), int(rows[0]["t"]) + len(rows)))

@@ -217,7 +217,8 @@ def text(planned: Planned, host: Host) -> str:
             f"measured with  {cost.measured}",
             *(_role_line(role) for role in (planned.servers, planned.generators)),
             f"addresses      {planned.aliases + 1:,} on each generator ({planned.aliases:,} aliases): "
-            f"{planned.generators.share:,} connections to {planned.servers.hosts:,} servers, {_PORTS:,} ports a pair",
+            f"{planned.generators.share:,} connections to {_counted(planned.servers.hosts, 'server')}, "
+            f"{_PORTS:,} ports a pair",
             f"ramp           {planned.ramp_s:,} s at least, at {cost.connect_us:.0f} us a connect at each end",
             "sysctls        at least, on each host:",
             *(f"  {key} = {value}" for key, value in planned.sysctls.items()),
@@ -227,6 +228,10 @@ def text(planned: Planned, host: Host) -> str:
 
 def _role_line(role: Role) -> str:
     return (
-        f"{role.name + 's':<14} {role.hosts:,} hosts with {role.share:,} connections in {role.workers:,} processes "
-        f"each: {role.memory_bytes / 2**30:.1f} GiB, {role.cpu_share:.0%} of the processors"
+        f"{role.name + 's':<14} {_counted(role.hosts, 'host')} with {role.share:,} connections "
+        f"in {role.workers:,} processes each: {role.memory_bytes / 2**30:.1f} GiB, {role.cpu_share:.0%} of the processors"
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -229,7 +229,8 @@ def text(planned: Planned, host: Host) -> str:
 def _role_line(role: Role) -> str:
     return (
         f"{role.name + 's':<14} {_counted(role.hosts, 'host')} with {role.share:,} connections "
-        f"in {role.workers:,} processes each: {role.memory_bytes / 2**30:.1f} GiB, {role.cpu_share:.0%} of the processors"
+        f"in {role.workers:,} processes each: {role.memory_bytes / 2**30:.1f} GiB, "
+        f"{role.cpu_share:.0%} of the processors"
     )
 
 

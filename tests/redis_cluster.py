@@ -180,6 +180,9 @@ class RedisCluster:
                     return False
                 if b"fail" in self.command(index, "CLUSTER", "NODES"):
                     return False
+                # A replica is named only to those who have heard how far it has come.
+                if any(not replicas for _, _, _, *replicas in self.command(index, "CLUSTER", "SLOTS")):
+                    return False
             return True
         return False
 

@@ -17,7 +17,8 @@ from c100k_loadgen.calls import calls_of
 from c100k_loadgen.credentials import check_credentials
 from c100k_loadgen.discovery import discovered
 from c100k_loadgen.errors import LoadgenError, PlanError
-from c100k_loadgen.plan import Plan, plan_schema, read_plan
+from c100k_loadgen.plan import Plan, plan_schema
+from c100k_loadgen.plan_reader import read_plan
 from c100k_loadgen.report import Outputs, report
 from c100k_loadgen.supervisor import Supervisor
 from c100k_loadgen.url import is_url

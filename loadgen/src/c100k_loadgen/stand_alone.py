@@ -11,7 +11,8 @@ from typing import Any
 
 from c100k_loadgen.credentials import check_credentials
 from c100k_loadgen.errors import PlanError
-from c100k_loadgen.plan import Plan, make_plan
+from c100k_loadgen.plan import Plan
+from c100k_loadgen.plan_reader import make_plan
 from c100k_loadgen.url import parse_url, target_of
 
 #: Connects a second that a server is asked for when nothing is said; a connection more takes that much longer.

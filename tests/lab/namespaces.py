@@ -40,9 +40,13 @@ def set_up(hosts: int) -> None:
 
 
 def take_down(hosts: int) -> None:
+    """A namespace lets go of its link some time after it is deleted, so links are deleted first: their names are free
+    again at once."""
     for host in range(hosts):
-        with suppress(subprocess.CalledProcessError):
-            run("ip", "netns", "delete", f"{BRIDGE}{host}")
+        name = f"{BRIDGE}{host}"
+        for command in (("ip", "link", "delete", name), ("ip", "netns", "delete", name)):
+            with suppress(subprocess.CalledProcessError):
+                run(*command)
     with suppress(subprocess.CalledProcessError):
         run("ip", "link", "delete", BRIDGE)
 

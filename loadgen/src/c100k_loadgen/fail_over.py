@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from c100k_loadgen.plan import Target
 from c100k_loadgen.resumable import ResumableSession
 
-_TICK_S = 0.005
+_TICK_S = 0.05
 #: What a late process may make up for at once.
 _BURST_S = 0.1
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MOST_S = 2.0
 #: Attempts of one worker that are under way at most: more would wait longer at the survivors, and get nowhere sooner.
-UNDER_WAY = 64
+UNDER_WAY = 256
 
 
 class FailOver:

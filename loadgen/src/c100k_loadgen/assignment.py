@@ -44,7 +44,8 @@ class Assignment(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The second [t, t + 1) of one worker, and its counts so far; `response_hdr` is the second's encoded histogram."""
+    """The second [t, t + 1) of one worker, and its counts so far; `response_hdr` is the second's encoded histogram, and
+    `said` how often servers said what when they refused something, so far."""
 
     t: int
     phase: Phase
@@ -52,6 +53,7 @@ class Report(msgspec.Struct, frozen=True):
     sent: int
     answered: int
     response_hdr: str
+    said: dict[str, int]
 
 
 def assignments(plan: Plan, workers: int, output: str, parent_pid: int) -> list[Assignment]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import resource
+import shutil
 import socket
 from pathlib import Path
 from typing import NamedTuple
@@ -102,7 +103,7 @@ def _file_problems(plan: Plan, limits: Limits) -> list[str]:
 
 
 def _port_problems(plan: Plan, limits: Limits) -> list[str]:
-    if all(target.unix for target in plan.targets):
+    if all(target.local for target in plan.targets):
         return []
     sources = max(1, len(plan.source_addresses))
     whole = sum(target.weight for target in plan.targets)
@@ -127,6 +128,12 @@ def _memory_problems(plan: Plan, limits: Limits) -> list[str]:
         f"{BYTES_PER_WORKER >> 20} MiB need {needed / 2**30:.1f} GiB, but "
         f"{limits.memory_available_bytes / 2**30:.1f} GiB are available; plan fewer connections here."
     ]
+
+
+def missing_commands(plan: Plan) -> list[str]:
+    """One sentence for each server that cannot be started here."""
+    commands = (target.command[0] for target in plan.targets if target.command)
+    return [f"{command} is no command of this host." for command in commands if shutil.which(command) is None]
 
 
 def missing_sources(plan: Plan) -> list[str]:

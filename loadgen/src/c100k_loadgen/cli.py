@@ -156,6 +156,10 @@ def _fitting(plan: Plan, source: str) -> tuple[int, capacity.Limits]:
     check_credentials(plan)
     calls_of(plan)
     limits = capacity.Limits.of_this_host()
-    if problems := [*capacity.missing_sources(plan), *capacity.problems(plan, limits)]:
+    if problems := [
+        *capacity.missing_commands(plan),
+        *capacity.missing_sources(plan),
+        *capacity.problems(plan, limits),
+    ]:
         raise PlanError(source, problems)
     return capacity.workers_for(plan, limits), limits

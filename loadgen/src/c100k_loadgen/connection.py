@@ -28,11 +28,13 @@ class Owner(Protocol):
 
     `message_received` gets each message of a connection that carries calls, `refused` the id of a call that HTTP
     answered with an error, and `heard` is called when a listener was told that a resource has changed.
+    `said` gets the words of a server that refuses something.
     """
 
     write_bound_bytes: int
     message_bound_bytes: int
     message_received: Callable[[Connection, bytes, float], None]
+    said: Callable[[str], None]
 
     @property
     def phase(self) -> Phase: ...
@@ -129,6 +131,11 @@ class Connection(asyncio.Protocol, ABC):
         if transport is not None:
             transport.abort()
 
+    def _disconnect(self) -> None:
+        """Nothing can be written any more."""
+        self.write = _nowhere
+        self._transport = None
+
     def _live(self) -> None:
         """What it is for is open."""
         self.state = State.LIVE
@@ -137,8 +144,7 @@ class Connection(asyncio.Protocol, ABC):
     def _end(self, cause: str) -> None:
         """The one way to the end, taken once: what comes later from the transport is its echo."""
         state, self.state = self.state, State.ENDED
-        self.write = _nowhere
-        self._transport = None
+        self._disconnect()
         if state is State.OPENING:
             self._owner.opening_failed(self, cause)
         elif state is State.LIVE:

@@ -41,7 +41,7 @@ def tls_context(plan: Plan) -> ssl.SSLContext | None:
     if plan.tls is None:
         return None
     context = _context(plan.tls)
-    if plan.transport == "http":
+    if plan.transport in ("http", "websocket"):
         context.set_alpn_protocols(["http/1.1"])
     return context
 

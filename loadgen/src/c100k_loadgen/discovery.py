@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 import ssl
+import subprocess
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
+from websockets.exceptions import InvalidHandshake
 
 from c100k_loadgen.credentials import bearer, tls_context
 from c100k_loadgen.errors import DiscoveryError
 from c100k_loadgen.http_framing import IDLE, FramingError, Head, Response, advance
 from c100k_loadgen.http_requests import SessionRequests, Site, StatelessRequests
-from c100k_loadgen.messages import FIRST_ID, SESSION_REVISIONS, STATELESS_REVISION, initialize_request
+from c100k_loadgen.messages import FIRST_ID, SESSION_REVISIONS, STATELESS_REVISION, discover_request, initialize_request
 from c100k_loadgen.opener import target_address
 from c100k_loadgen.plan import Plan
+from c100k_loadgen.websocket import Handshake, HandshakeRefusedError
+from c100k_loadgen.websocket_framing import FrameError, Opcode, frames, masked
 
 _ANSWER_BOUND_BYTES = 4 << 20
+#: How long a server process may take to end when it is asked no more.
+_PATIENCE_S = 2.0
+_TOKEN_HINT = "; give a token with --token-file or --token-env"
 _NEWEST = SESSION_REVISIONS[-1]
 
 
@@ -32,22 +43,37 @@ class _Answer(msgspec.Struct):
 def discovered(plan: Plan) -> Plan:
     """The plan with what its first target speaks, where that was left open.
 
+    Over HTTP the newest is asked for first. Anywhere else a connection is a session anyway, and only who refuses one is
+    asked for more.
+
     Raises:
         DiscoveryError: that cannot be found out.
     """
     if plan.protocol != "auto":
         return plan
-    stateless = plan.connection in ("auto", "stateless", "listen") and plan.transport == "http"
     try:
-        if stateless and _is_stateless(plan):
-            kind = "stateless" if plan.connection == "auto" else plan.connection
-            return msgspec.structs.replace(plan, protocol=STATELESS_REVISION, connection=kind)
         if plan.connection in ("stateless", "listen"):
-            raise DiscoveryError(f"{_name(plan)} does not speak {STATELESS_REVISION}, which {plan.connection} needs.")
+            if not _is_stateless(plan):
+                raise DiscoveryError(
+                    f"{_name(plan)} does not speak {STATELESS_REVISION}, which {plan.connection} needs."
+                )
+            return _stateless(plan)
+        if plan.connection == "auto" and plan.transport == "http" and _is_stateless(plan):
+            return _stateless(plan)
         kind = "session" if plan.connection == "auto" else plan.connection
-        return msgspec.structs.replace(plan, protocol=_session_revision(plan), connection=kind)
-    except (OSError, FramingError, msgspec.MsgspecError) as error:
+        try:
+            return msgspec.structs.replace(plan, protocol=_session_revision(plan), connection=kind)
+        except DiscoveryError:
+            if plan.connection == "auto" and plan.transport != "http" and _is_stateless(plan):
+                return _stateless(plan)
+            raise
+    except (OSError, FramingError, InvalidHandshake, FrameError, msgspec.MsgspecError) as error:
         raise DiscoveryError(f"{_name(plan)} cannot be asked what it speaks: {_reason(error)}.") from None
+
+
+def _stateless(plan: Plan) -> Plan:
+    kind = "stateless" if plan.connection == "auto" else plan.connection
+    return msgspec.structs.replace(plan, protocol=STATELESS_REVISION, connection=kind)
 
 
 def _reason(error: Exception) -> str:
@@ -66,8 +92,10 @@ def _name(plan: Plan) -> str:
 
 
 def _is_stateless(plan: Plan) -> bool:
-    requests = StatelessRequests(_site(plan), None, None)
-    _, answer = _over_http(plan, requests.discover)
+    if plan.transport == "http":
+        _, answer = _over_http(plan, StatelessRequests(_site(plan), None, None).discover)
+    else:
+        answer = _over_messages(plan, discover_request())
     versions = (answer.result or {}).get("supportedVersions") if answer else None
     return isinstance(versions, list) and STATELESS_REVISION in versions
 
@@ -77,10 +105,10 @@ def _session_revision(plan: Plan) -> str:
     if plan.transport == "http":
         status, found = _over_http(plan, SessionRequests(_site(plan), _NEWEST, None).initialize)
         if status in (401, 403) and plan.token is None:
-            hint = "; give a token with --token-file or --token-env"
+            hint = _TOKEN_HINT
         answer = found or _Answer(error={"message": f"HTTP {status}"})
     else:
-        answer = _over_lines(plan, initialize_request(_NEWEST))
+        answer = _over_messages(plan, initialize_request(_NEWEST))
     if answer.result is None:
         said = (answer.error or {}).get("message", "nothing that can be understood")
         raise DiscoveryError(f"{_name(plan)} answers initialize with an error: {said}{hint}.")
@@ -119,13 +147,72 @@ def _over_http(plan: Plan, request: bytes) -> tuple[int, _Answer | None]:
     return status, None
 
 
-def _over_lines(plan: Plan, request: bytes) -> _Answer:
-    with _connected(plan) as connection, connection.makefile("rb") as lines:
+def _over_messages(plan: Plan, request: bytes) -> _Answer:
+    """The answer where the transport has messages only."""
+    if plan.transport == "stdio":
+        return _of_process(plan, request)
+    with _connected(plan) as connection:
+        if plan.transport == "websocket":
+            return _first(_frames(plan, connection, request))
         connection.sendall(request)
-        for line in iter(lambda: lines.readline(_ANSWER_BOUND_BYTES), b""):
-            answer = _read(line)
-            if answer is not None:
-                return answer
+        return _first(_lines(connection))
+
+
+def _lines(connection: socket.socket) -> Iterator[bytes]:
+    with connection.makefile("rb") as lines:
+        yield from iter(lambda: lines.readline(_ANSWER_BOUND_BYTES), b"")
+
+
+def _frames(plan: Plan, connection: socket.socket, request: bytes) -> Iterator[bytes]:
+    """What comes over a WebSocket after the request."""
+    handshake = Handshake(_site(plan))
+    connection.sendall(handshake.request)
+    behind = None
+    try:
+        while behind is None and (data := connection.recv(1 << 16)):
+            behind = handshake.received(data)
+    except HandshakeRefusedError as error:
+        hint = _TOKEN_HINT if error.status in (401, 403) and plan.token is None else ""
+        raise DiscoveryError(f"{_name(plan)} answers the handshake with HTTP {error.status}{hint}.") from None
+    connection.sendall(masked(Opcode.TEXT, request.rstrip(b"\n")))
+    rest, message = behind or b"", b""
+    while data := connection.recv(1 << 16):
+        found, rest = frames(rest + data, _ANSWER_BOUND_BYTES)
+        for frame in found:
+            if frame.opcode in (Opcode.TEXT, Opcode.CONTINUATION):
+                message += frame.payload
+                if frame.final:
+                    yield message
+                    message = b""
+
+
+def _of_process(plan: Plan, request: bytes) -> _Answer:
+    """The answer of a process of the first target, which ends with it."""
+    ours, its = socket.socketpair()
+    command = plan.targets[0].command
+    with ours, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=its.fileno(), process_group=0) as process:
+        try:
+            its.close()
+            ours.settimeout(plan.timeout_s)
+            assert process.stdin is not None
+            process.stdin.write(request)
+            process.stdin.flush()
+            answer = _first(_lines(ours))
+            process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return answer
+
+
+def _first(messages: Iterable[bytes]) -> _Answer:
+    """The first answer among the messages."""
+    for message in messages:
+        answer = _read(message)
+        if answer is not None:
+            return answer
     raise ConnectionError("it closes the connection without an answer")
 
 

@@ -153,6 +153,7 @@ class Publisher:
     ) -> None:
         self.write_bound_bytes, self.message_bound_bytes = bounds
         self.message_received: Callable[[Connection, bytes, float], None] = self._received
+        self.said: Callable[[str], None] = tally.words.add
         self.connection: Connection | None = None
         self._tally = tally
         self._opener = opener

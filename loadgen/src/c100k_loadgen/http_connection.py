@@ -23,6 +23,7 @@ from c100k_loadgen.http_framing import (
     advance,
     parse_head,
 )
+from c100k_loadgen.words import of_response
 
 #: What is awaited in the place of an answer to a message that gets none: 202, and no body.
 NO_ANSWER = -2
@@ -105,6 +106,7 @@ class HttpConnection(Connection):
         elif 200 <= status < 300 and request_id == NO_ANSWER:
             self._answered(request_id)
         else:
+            self._owner.said(of_response(status, response.body))
             self._refused(request_id, status)
 
     # What each kind makes of it.

@@ -10,6 +10,7 @@ from c100k_loadgen.http_framing import Head
 from c100k_loadgen.http_listener import HttpListener
 from c100k_loadgen.http_requests import SessionRequests
 from c100k_loadgen.messages import FIRST_ID, SUBSCRIBE_ID, accepts, decode_envelope, decode_initialize
+from c100k_loadgen.words import of_error
 
 #: What a server says of a session that it does not know, or knows no more.
 _NOT_FOUND = 404
@@ -56,6 +57,8 @@ class HttpSession(HttpConnection):
                 self._accepted = envelope.error is None
             else:
                 self._accepted = accepts(decode_initialize(message), self._requests.protocol)
+            if envelope.error is not None:
+                self._owner.said(of_error(envelope.error))
         except msgspec.MsgspecError:
             self.fail("garbage")
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from c100k_loadgen.children import Children
 from c100k_loadgen.connection import Connection, Owner
 from c100k_loadgen.http_requests import SessionRequests, Site, StatelessRequests
 from c100k_loadgen.http_session import HttpSession, SessionStream
 from c100k_loadgen.http_stateless import ListenStream, StatelessConnection
 from c100k_loadgen.plan import Plan
+from c100k_loadgen.stdio import StdioSession
 from c100k_loadgen.tcp import TcpSession
+from c100k_loadgen.websocket import WebSocketSession
 
 #: Makes connection `number`, to the target of that name, after so many failed attempts; None when there is nothing to
 #: be opened (any more).
@@ -25,11 +28,23 @@ def callers(plan: Plan, owner: Owner, tool: str | None, token: str | None, *, su
     if plan.transport == "tcp":
         return lambda number, target, attempts: TcpSession(owner, number, target, attempts, protocol)
     sites = _sites(plan, token)
+    if plan.transport == "websocket":
+        return lambda number, target, attempts: WebSocketSession(
+            owner, number, target, attempts, protocol, sites[target]
+        )
     if plan.stateless:
         stateless = {name: StatelessRequests(site, tool, None) for name, site in sites.items()}
         return lambda number, target, attempts: StatelessConnection(owner, number, target, attempts, stateless[target])
     sessions = {name: SessionRequests(site, protocol, uri) for name, site in sites.items()}
     return lambda number, target, attempts: HttpSession(owner, number, target, attempts, sessions[target])
+
+
+def processes(plan: Plan, owner: Owner, children: Children) -> Connect:
+    """Makes connections to server processes of their own, which are started for them."""
+    commands = {target.name: target.command for target in plan.targets}
+    return lambda number, target, attempts: StdioSession(
+        owner, number, target, attempts, plan.protocol, commands[target], children
+    )
 
 
 def listeners(plan: Plan, owner: Owner, token: str | None) -> Connect:

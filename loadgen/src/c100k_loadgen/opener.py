@@ -26,6 +26,7 @@ from c100k_loadgen.connection import Connection
 from c100k_loadgen.kinds import Connect
 from c100k_loadgen.plan import Target
 from c100k_loadgen.schedule import Schedule
+from c100k_loadgen.stdio import StdioSession
 
 #: From linux/in.h; the socket module has the name only since Python 3.12.
 _IP_BIND_ADDRESS_NO_PORT = 24
@@ -82,8 +83,8 @@ def _in_turn(targets: Sequence[Target], place: int) -> Target:
 
 
 def target_address(target: Target) -> tuple[socket.AddressFamily, tuple[str, int] | str]:
-    """The family and address to connect a socket to."""
-    if target.unix:
+    """The family and address to connect a socket to; with a command there is nothing to connect to."""
+    if target.local:
         return socket.AF_UNIX, target.address
     return socket.AF_INET6 if ":" in target.address else socket.AF_INET, (target.address, target.port)
 
@@ -279,7 +280,7 @@ class Opener:
 
     def _begin(self, connection: Connection, to: Destination, now: float) -> None:
         try:
-            made = connecting_socket(to)
+            made = connection.start() if isinstance(connection, StdioSession) else connecting_socket(to)
         except OSError as error:
             connection.fail(cause_of(error.errno))
             return
@@ -310,6 +311,8 @@ class Opener:
     async def _adopt(self, made: socket.socket, connection: Connection, server_name: str) -> None:
         """Hand a connected socket to the event loop."""
         try:
+            if isinstance(connection, StdioSession):
+                await connection.attach(self._loop)
             if self._encryption is None:
                 await self._loop.create_connection(lambda: connection, sock=made)
             else:

@@ -27,6 +27,7 @@ COUNTERS_COLUMNS = ("session", "acked", "last_operation", "counter")
 NAMES_COLUMNS = ("name", "target", "node", "acked", "version", "outcome", "found_node", "found_value")
 CONTEST_COLUMNS = ("name", "session", "target", "outcome", "found")
 MISTAKES_COLUMNS = ("t", "kind", "name", "what", "expected", "found")
+SAID_COLUMNS = ("t", "words", "count")
 PUBLISHES_COLUMNS = ("moment", "target", "slip_ms", "answered_ms", "cause")
 
 
@@ -41,6 +42,7 @@ class OwnCost(NamedTuple):
 class WorkerFiles:
     """Appends to `<host>-w<k>-seconds.csv`, `-causes.csv` and `-<phase>.hlog` in `directory`.
 
+    What servers said when they refused something goes to `-said.csv`.
     With a fan-out also to `-fan-out.csv` and `-publishes.csv`, whose moments are Unix seconds and whose times count
     from them. With a mix of calls also to `-calls.csv`. With sessions that are resumed also to `-resumptions.csv`, and
     with increments to `-operations.csv` and `-counters.csv`. With a registry also
@@ -61,7 +63,7 @@ class WorkerFiles:
         self.flush()
 
     def _open(self, suffix: str) -> IO[str]:
-        return Path(f"{self._stem}{suffix}").open("a", encoding="ascii", newline="")
+        return Path(f"{self._stem}{suffix}").open("a", encoding="utf-8", newline="")
 
     def second(self, t: int, phase: Phase, now: Totals, before: Totals, own: OwnCost) -> None:
         """The row of [t, t + 1): the growth from `before` to `now`."""
@@ -72,6 +74,11 @@ class WorkerFiles:
 
     def causes(self, t: int, counts: Mapping[CauseKey, int]) -> None:
         self._causes_rows.writerows((t, *key, count) for key, count in sorted(counts.items()))
+
+    def said(self, t: int, counts: Mapping[str, int]) -> None:
+        """How often servers said what in [t, t + 1)."""
+        for words, count in counts.items():
+            self._append("-said.csv", SAID_COLUMNS, (t, words, count))
 
     def interval(self, phase: Phase, tag: str, t: int, interval: Interval) -> None:
         """One line of the log of `phase`: what was recorded in [t, t + 1), in HdrHistogram's log format.

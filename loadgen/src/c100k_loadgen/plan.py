@@ -21,27 +21,37 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 #: What goes into a header as it is.
 Visible = Annotated[str, Meta(pattern=r"^[!-~]+$(?!\n)", max_length=1000)]
 
+#: Server processes that are started at most.
+PROCESSES_MOST = 200
+
 #: How long after its reading a plan without `start_at` begins.
 _LEAD_S = 1
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A server: the name it is counted under, and where it listens, an IP address and port or a Unix socket's path.
+    Over stdio it is a `command` instead, which is started for each connection.
 
     `host_name` is what its certificate must be for and what the header Host says, by default the address; `path` is
     that of its MCP endpoint over HTTP. Targets have connections by their `weight`.
     """
 
     name: Name
-    address: str
+    address: str = ""
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     host_name: Visible | None = None
     path: Visible = "/mcp"
     weight: Annotated[int, Meta(ge=1, le=1000)] = 1
+    command: list[str] = []
 
     @property
     def unix(self) -> bool:
         return self.address.startswith("/")
+
+    @property
+    def local(self) -> bool:
+        """Whether there is no network on the way."""
+        return self.unix or bool(self.command)
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,7 +161,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     run_id: Name
     host: Name
     protocol: Literal["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28", "auto"] = "2025-11-25"
-    transport: Literal["tcp", "http"] = "tcp"
+    transport: Literal["tcp", "http", "websocket", "stdio"] = "tcp"
     connection: Literal["session", "session_stream", "stateless", "listen", "auto"] = "session"
     targets: list[Target]
     tls: Tls | None = None

@@ -18,7 +18,7 @@ import yaml
 
 from c100k_loadgen.errors import PlanError
 from c100k_loadgen.messages import STATELESS_REVISION
-from c100k_loadgen.plan import Abort, CallSpec, FanOut, Plan, Probe, Registry, Target, Tls, Token
+from c100k_loadgen.plan import PROCESSES_MOST, Abort, CallSpec, FanOut, Plan, Probe, Registry, Target, Tls, Token
 
 #: Fields that are mappings with fields of their own.
 _NESTED: dict[str, type[msgspec.Struct]] = {
@@ -151,6 +151,9 @@ class _Reader:
         names: dict[str, int] = {}
         places: dict[tuple[str, int], int] = {}
         for index, (item, target) in enumerate(zip(node.value, found, strict=True)):
+            given = {str(getattr(key, "value", "")) for key, _ in getattr(item, "value", ())}
+            if given <= set(Target.__struct_fields__) and ("address" in given) == ("command" in given):
+                self._add(item, f"targets[{index}] needs either address or command.")
             if "name" in target and names.setdefault(target["name"], index) != index:
                 self._add(item, f"targets[{index}] has the name {target['name']} of targets[{names[target['name']]}].")
             if "address" in target and "port" in target:
@@ -200,10 +203,10 @@ class _Reader:
         """Kinds of connections, and what goes with them."""
         kind, protocol = values.get("connection", "session"), values.get("protocol", "2025-11-25")
         at = nodes.get("connection") or nodes["connections"]
-        if values.get("transport", "tcp") == "tcp" and kind not in ("session", "auto"):
+        if values.get("transport", "tcp") != "http" and kind not in ("session", "stateless", "auto"):
             self._add(at, f"connection is {kind}, which needs transport: http.")
         if values.get("transport", "tcp") == "tcp" and values.get("token") is not None:
-            self._add(nodes["token"], "token needs transport: http, in whose headers it is sent.")
+            self._add(nodes["token"], "token needs transport: http or websocket, in whose headers it is sent.")
         if "auto" in (kind, protocol):
             if kind == "auto" != protocol:
                 self._add(at, "connection is auto, which needs protocol: auto.")
@@ -214,6 +217,7 @@ class _Reader:
             self._add(nodes["rate_per_s"], "rate_per_s must be 0: a connection that listens carries no calls.")
         if kind == "session_stream" and values["connections"] % 2:
             self._add(nodes["connections"], "connections must be even: each session has two, one for its stream.")
+        self._processes(nodes, values)
         if values.get("resume") and (values.get("transport", "tcp"), kind) != ("tcp", "session"):
             self._add(nodes["resume"], "resume needs transport: tcp and connection: session.")
         if values.get("resume") and (values.get("calls") or values.get("reconnect")):
@@ -233,6 +237,23 @@ class _Reader:
         for name in fan_out.get("publish_to", []):
             if name not in names:
                 self._add(nodes["fan_out"], f"fan_out.publish_to holds {name!r}, which is not among the targets.")
+
+    def _processes(self, nodes: dict[str, yaml.Node], values: dict[str, Any]) -> None:
+        """What is said of servers that are started, and of others."""
+        stdio = values.get("transport") == "stdio"
+        for target in values.get("targets", []):
+            if "address" in target if stdio else "command" in target:
+                self._add(nodes["targets"], "transport: stdio is for targets with a command, and for no others.")
+        if not stdio:
+            return
+        if values["connections"] > PROCESSES_MOST:
+            self._add(
+                nodes["connections"],
+                f"connections is {values['connections']}: over stdio each is a process, {PROCESSES_MOST} at most.",
+            )
+        for name in ("tls", "token", "source_addresses"):
+            if values.get(name) is not None and values.get(name) != []:
+                self._add(nodes[name], f"{name} is of no use over stdio.")
 
     def _registry(self, node: yaml.Node, values: dict[str, Any]) -> None:
         """What names of sessions go with."""

@@ -48,6 +48,7 @@ class Probe:
     ) -> None:
         self.write_bound_bytes, self.message_bound_bytes = bounds
         self.message_received: Callable[[Connection, bytes, float], None] = self._received
+        self.said: Callable[[str], None] = tally.words.add
         self.connection: Connection | None = None
         self.up = True
         self._loop = loop

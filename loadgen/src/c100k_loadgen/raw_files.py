@@ -31,6 +31,7 @@ class RawFiles:
         self._directory = directory
         self._seconds = list(self._rows("seconds"))
         self._causes = list(self._rows("causes"))
+        self._said = list(self._rows("said"))
         self._calls = list(self._rows("calls"))
         self._intervals: defaultdict[tuple[str, str], defaultdict[int, list[str]]] = defaultdict(
             lambda: defaultdict(list)
@@ -40,7 +41,7 @@ class RawFiles:
 
     def _rows(self, name: str) -> Iterator[Row]:
         for path in sorted(self._directory.glob(f"*-{name}.csv")):
-            with path.open(encoding="ascii", newline="") as file:
+            with path.open(encoding="utf-8", newline="") as file:
                 yield from (row for row in csv.DictReader(file) if None not in row.values())
 
     def _read_log(self, path: Path) -> None:
@@ -74,6 +75,13 @@ class RawFiles:
     def sent_of(self, call: str) -> int:
         """How many messages of the hold were that call of a mix."""
         return sum(int(row["sent"]) for row in self._calls if row["call"] == call)
+
+    def said(self) -> dict[str, int]:
+        """How often servers said what when they refused something."""
+        counts: Counter[str] = Counter()
+        for row in self._said:
+            counts[row["words"]] += int(row["count"])
+        return dict(counts)
 
     def causes(self, kind: Kind, phase: Phase | None = None) -> dict[str, int]:
         """How often each cause was counted, the most frequent first; in all phases, or in one."""

@@ -98,6 +98,8 @@ def _troubles(results: Results) -> Iterable[tuple[str, str, str]]:
         for cause, count in counts.items():
             if cause != "stop":
                 yield kind, cause, f"{count:,}"
+    for words, count in results.said.items():
+        yield "said", words, f"{count:,}"
 
 
 def _distributions(results: Results) -> str:

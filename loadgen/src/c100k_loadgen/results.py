@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from c100k_loadgen.errors import ResultsError
 from c100k_loadgen.generator_file import GeneratorRecord
 from c100k_loadgen.plan import Plan
 from c100k_loadgen.raw_files import RawFiles, Row
+from c100k_loadgen.words import most_frequent
 
 SCHEMA_VERSION = 1
 
@@ -21,6 +23,9 @@ PERCENTILES = {"p50": 50.0, "p75": 75.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, 
 
 #: Points of the curve of a distribution.
 _CURVE = (0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.9, 99.95, 99.99, 99.999)
+
+#: What servers said that is told.
+_SAID_MOST = 10
 
 #: Later than this in more than 1 of 100 messages, and it is the generator that was measured.
 _SLIP_P99_MAX_MS = 50.0
@@ -116,7 +121,8 @@ class Generator(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """A run as figures. `doubts` say in what the generator was at fault, so that nothing can be claimed."""
+    """A run as figures. `said` is what servers said when they refused something, how often; `doubts` say in what the
+    generator was at fault, so that nothing can be claimed."""
 
     schema_version: int
     run_id: str
@@ -134,6 +140,7 @@ class Results(msgspec.Struct, frozen=True):
     service_ms: Distribution
     slip_ms: Distribution
     generator: Generator
+    said: dict[str, int]
     doubts: list[str]
     seconds: list[Second]
 
@@ -170,6 +177,7 @@ def read_results(directory: Path) -> Results:
         service_ms=service,
         slip_ms=slip,
         generator=generator,
+        said=most_frequent(raw.said(), _SAID_MOST),
         doubts=list(_doubts(generator, slip)),
         seconds=list(_seconds(raw)),
     )
@@ -182,12 +190,14 @@ def value_at(histogram: HdrHistogram, percent: float) -> float:
 
 def _place(plan: Plan, index: int) -> str:
     target = plan.targets[index]
+    if target.command:
+        return f"stdio:{shlex.join(target.command)}"
     if target.unix:
         return f"unix://{target.address}"
     host = target.host_name or target.address
-    scheme = plan.transport + ("s" if plan.tls else "")
+    scheme = {"websocket": "ws"}.get(plan.transport, plan.transport) + ("s" if plan.tls else "")
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{target.port}" + (
-        target.path if plan.transport == "http" else ""
+        target.path if plan.transport in ("http", "websocket") else ""
     )
 
 

@@ -22,6 +22,7 @@ from c100k_loadgen.phases import Phase
 from c100k_loadgen.recorder import Interval, Recorder
 from c100k_loadgen.schedule import AnySchedule
 from c100k_loadgen.tally import Tally
+from c100k_loadgen.words import of_failure
 
 #: Whatever falls due within it is sent together: a wake-up for each message would cost more than the message.
 _TICK_S = 0.001
@@ -202,6 +203,7 @@ class Sender:
         result = message.result
         if message.error is not None or (result is not None and result.isError):
             self._tally.message_error(self._phase_of(intended), connection.target, "rpc_error")
+            self._tally.words.add(of_failure(message))
         elif result is None or (text is not None and (len(result.content) != 1 or result.content[0].text != text)):
             self._tally.message_error(self._phase_of(intended), connection.target, "wrong_payload")
         else:

@@ -43,6 +43,7 @@ class Sessions:
         plan = assignment.plan
         self.write_bound_bytes, self.message_bound_bytes = bounds
         self.message_received: Callable[[Connection, bytes, float], None] = sender.received
+        self.said: Callable[[str], None] = tally.words.add
         self._loop = loop
         self._tally = tally
         self._opener = opener

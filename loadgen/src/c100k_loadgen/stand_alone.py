@@ -17,6 +17,8 @@ from c100k_loadgen.url import parse_url, target_of
 
 #: Connects a second that a server is asked for when nothing is said; a connection more takes that much longer.
 _RAMP_PER_S = 500
+#: And processes, which take a while to start.
+_PROCESSES_PER_S = 5
 
 _DEFAULTS: dict[str, Any] = {
     "connections": 10,
@@ -30,12 +32,19 @@ _DEFAULTS: dict[str, Any] = {
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that say what a plan would. None of them has a default here, so that it shows which were given."""
-    group = parser.add_argument_group("with a URL", "https://, http://, tcps://, tcp:// or unix:///PATH")
+    group = parser.add_argument_group(
+        "with a URL", "https://, http://, wss://, ws://, tcps://, tcp://, unix:///PATH or 'stdio:COMMAND'"
+    )
     option = group.add_argument
     option("--connections", type=int, metavar="N", help="connections to hold (10)")
     option("--rate", type=float, metavar="N", help="calls a second over all connections, open loop (100)")
     option("--duration", type=int, metavar="SECONDS", help="how long to measure (10)")
-    option("--ramp", type=int, metavar="SECONDS", help="open connections evenly over this time (1 s for each 500)")
+    option(
+        "--ramp",
+        type=int,
+        metavar="SECONDS",
+        help="open connections evenly over this time (1 s for each 500, or 5 processes)",
+    )
     option("--settle", type=int, metavar="SECONDS", help="call at the full rate so long before measuring (2)")
     option("--timeout", type=float, metavar="SECONDS", help="for a connect and for each call (10)")
     option("--tool", metavar="NAME", help="the tool to call (echo, whose answers are held against what was sent)")
@@ -86,7 +95,9 @@ def plan_of(address: str, options: argparse.Namespace) -> Plan:
         "connection": kind if "connection" in given or protocol == "auto" else _kind_of(protocol),
         "connections": chosen["connections"],
         "rate_per_s": 0 if kind == "listen" and "rate" not in given else chosen["rate"],
-        "ramp_s": chosen.get("ramp", math.ceil(chosen["connections"] / _RAMP_PER_S)),
+        "ramp_s": chosen.get(
+            "ramp", math.ceil(chosen["connections"] / (_PROCESSES_PER_S if url.command else _RAMP_PER_S))
+        ),
         "settle_s": chosen["settle"],
         "hold_s": chosen["duration"],
         "timeout_s": chosen["timeout"],
@@ -101,13 +112,12 @@ def plan_of(address: str, options: argparse.Namespace) -> Plan:
     if url.tls:
         fields["tls"] = {name: given[name] for name in ("ca_file", "insecure") if name in given}
     elif "ca_file" in given or "insecure" in given:
-        raise PlanError(address, ["--ca-file and --insecure are for https:// and tcps://."])
+        raise PlanError(address, ["--ca-file and --insecure are for https:// and tcps://, and for wss://."])
     if "token_file" in given or "token_env" in given:
         fields["token"] = {name: given[f"token_{name}"] for name in ("file", "env") if f"token_{name}" in given}
     # Its name is looked up last, so that what was mistyped is found without the server.
-    check_credentials(
-        make_plan({**fields, "targets": [{"name": "server", "address": "127.0.0.1", "port": 1}]}, address)
-    )
+    nowhere = {"command": list(url.command)} if url.command else {"address": "127.0.0.1", "port": 1}
+    check_credentials(make_plan({**fields, "targets": [{"name": "server", **nowhere}]}, address))
     return make_plan({**fields, "targets": [target_of(url)]}, address)
 
 

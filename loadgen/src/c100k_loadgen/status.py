@@ -32,7 +32,10 @@ class WorkerStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts are since the start and over all workers, dead ones with what they last reported; `connected` is now."""
+    """Counts are since the start and over all workers, dead ones with what they last reported; `connected` is now.
+
+    `said` is what servers said most often when they refused something.
+    """
 
     run_id: str
     host: str
@@ -51,6 +54,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: int
     away: int
     resumed: int
+    said: dict[str, int]
     last_second: LastSecond | None
     workers: list[WorkerStatus]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from c100k_loadgen.results import Distribution, Results
 from c100k_loadgen.thresholds import Judgement, describe
+from c100k_loadgen.words import describe as describe_words
 
 _SHOWN = ("min", "p50", "p75", "p90", "p95", "p99", "p999", "max")
 
@@ -57,6 +58,8 @@ def _measured(results: Results) -> Iterator[str]:
         f"{messages.rate_per_s:,.1f}/s"
     )
     yield f"errors         {messages.errors:,}, {messages.error_share:.3%}{causes(messages.causes)}"
+    for number, (words, count) in enumerate(results.said.items()):
+        yield f"{'' if number else 'servers said':<14} {describe_words(words, count)}"
     rows = (
         ("response ms", results.response_ms, "from the intended send"),
         ("service ms", results.service_ms, "from the actual send"),

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from pathlib import Path
 
 import msgspec
@@ -20,12 +20,16 @@ from c100k_loadgen.generator_file import GeneratorRecord, RunState, StopReason, 
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.plan import Abort, Plan
 from c100k_loadgen.views import View
+from c100k_loadgen.words import most_frequent
 
 #: How long after the last time-out of a request the workers may take to close and write what is left, and how long
 #: after SIGTERM, before they are killed.
 _GRACE_S = 10.0
 
 _TICK_S = 0.2
+
+#: What servers said that the status tells.
+_SAID_MOST = 3
 
 #: A report is one line with an encoded histogram, a few KiB; twice the base64 of all its counts is more than any.
 _REPORT_BOUND_BYTES = 1 << 20
@@ -38,6 +42,7 @@ class _Worker:
         self.assignment = assignment
         self.record = WorkerRecord(assignment.index, assignment.connections)
         self.totals = Totals()
+        self.said: dict[str, int] = {}
         self.phase: Phase = "wait"  # that of its last report
         self.process: asyncio.subprocess.Process | None = None
 
@@ -49,6 +54,15 @@ class _Worker:
         if self.process is not None and self.alive:
             with contextlib.suppress(ProcessLookupError):  # it ended by itself just now; `_follow` will see that
                 self.process.send_signal(number)
+
+
+def _end_session(leader: int) -> None:
+    """End what a worker has started, and did not come to end."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            session = path.read_text().rpartition(")")[2].split()[3]
+            if int(session) == leader:
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 class Supervisor:
@@ -152,10 +166,12 @@ class Supervisor:
         except (ConnectionError, msgspec.DecodeError):
             pass  # it died while it was being written to, or in the middle of a line; its exit code tells
         code = await worker.process.wait()
+        if code != 0:
+            _end_session(worker.process.pid)
         self._ended(worker, code)
 
     def _take(self, worker: _Worker, report: Report) -> None:
-        worker.totals, worker.phase = report.totals, report.phase
+        worker.totals, worker.phase, worker.said = report.totals, report.phase, report.said
         self._reports[report.t][worker.record.index] = report
         for t in sorted(self._reports)[:-3]:
             del self._reports[t]
@@ -252,6 +268,7 @@ class Supervisor:
             phase_ends_at=None if self._stop_reason else self._times.phase_ends_at(now),
             ends_at=self._times.stop_at,
             target=self._plan.connections,
+            said=most_frequent(sum((Counter(worker.said) for worker in self._workers), Counter()), _SAID_MOST),
             last_second=self._last_second(),
             workers=[status.WorkerStatus(it.record.index, it.record.pid, it.alive) for it in self._workers],
             **counts,

@@ -7,19 +7,21 @@ from collections import Counter
 from c100k_loadgen.assignment import Totals
 from c100k_loadgen.causes import Kind
 from c100k_loadgen.phases import Phase
+from c100k_loadgen.words import Words
 
 #: (phase, kind, target, cause)
 CauseKey = tuple[Phase, Kind, str, str]
 
 
 class Tally:
-    """Totals since the start, and the causes since the last `take_causes`."""
+    """Totals since the start, the causes since the last `take_causes`, and what servers said of them."""
 
-    __slots__ = ("causes", "phase", "totals")
+    __slots__ = ("causes", "phase", "totals", "words")
 
     def __init__(self) -> None:
         self.totals = Totals()
         self.causes: Counter[CauseKey] = Counter()
+        self.words = Words()
         self.phase: Phase = "wait"
 
     @property

@@ -1,27 +1,21 @@
-"""An MCP session over TCP: newline-delimited JSON-RPC, the framing of the specification's stdio transport."""
+"""MCP over TCP: newline-delimited JSON-RPC, the framing of the specification's stdio transport."""
 
 from __future__ import annotations
 
 import time
 
-import msgspec
-
-from c100k_loadgen.connection import Connection, Owner, State
-from c100k_loadgen.messages import INITIALIZED, accepts, decode_initialize, initialize_request
+from c100k_loadgen.connection import Owner, State
+from c100k_loadgen.conversation import Conversation
 
 
-class TcpSession(Connection):
-    """The client end of one session of `protocol`."""
+class TcpSession(Conversation):
+    """The client end of a connection, which over TCP is a session, if there are any."""
 
-    __slots__ = ("_protocol", "_rest")
+    __slots__ = ("_rest",)
 
     def __init__(self, owner: Owner, number: int, target: str, attempts: int, protocol: str) -> None:
-        super().__init__(owner, number, target, attempts)
-        self._protocol = protocol
+        super().__init__(owner, number, target, attempts, protocol)
         self._rest = b""
-
-    def begin(self) -> None:
-        self.write(initialize_request(self._protocol))
 
     def data_received(self, data: bytes) -> None:
         if self.state is State.LIVE and not self._rest and data.find(b"\n") == len(data) - 1:
@@ -35,21 +29,4 @@ class TcpSession(Connection):
             return
         now = time.monotonic()
         for line in lines:
-            if self.state is State.LIVE:
-                self._owner.message_received(self, line, now)
-            elif self.state is State.OPENING:
-                self._handshake(line)
-
-    def _handshake(self, line: bytes) -> None:
-        try:
-            answer = decode_initialize(line)
-        except msgspec.MsgspecError:
-            self.fail("garbage")
-            return
-        if answer.method is not None and answer.id is None:
-            return  # a server may notify (its log, say) before it answers
-        if not accepts(answer, self._protocol):
-            self.fail("garbage")
-            return
-        self.write(INITIALIZED)
-        self._live()
+            self._message(line, now)

@@ -1,7 +1,10 @@
-"""The address of a server as people write it: `https://my.server/mcp`, `tcp://127.0.0.1:7000`, `unix:///run/mcp.sock`."""
+"""The address of a server as people write it: `https://my.server/mcp`, `tcp://127.0.0.1:7000`, `unix:///run/mcp.sock`,
+and with `stdio:python server.py` the command that is one."""
 
 from __future__ import annotations
 
+import re
+import shlex
 import socket
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -9,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from c100k_loadgen.errors import DiscoveryError, UrlError
 
 _MARK = "://"
+_STDIO = "stdio:"
 _CONNECT_S = 10.0
 
 
@@ -24,11 +28,14 @@ _SCHEMES = {
     "tcp": _Scheme("tcp", False, None),
     "tcps": _Scheme("tcp", True, None),
     "unix": _Scheme("tcp", False, None),
+    "ws": _Scheme("websocket", False, 80),
+    "wss": _Scheme("websocket", True, 443),
 }
 
 
 class Url(NamedTuple):
-    """What an address says: how to reach a server. `address` is a host's name, its IP address, or a socket's path."""
+    """What an address says: how to reach a server. `address` is a host's name, its IP address, or a socket's path;
+    over stdio there is a `command` instead."""
 
     text: str
     transport: str
@@ -36,6 +43,7 @@ class Url(NamedTuple):
     address: str
     port: int
     path: str
+    command: tuple[str, ...] = ()
 
     @property
     def unix(self) -> bool:
@@ -43,7 +51,7 @@ class Url(NamedTuple):
 
 
 def is_url(text: str) -> bool:
-    return _MARK in text
+    return _MARK in text or text.startswith(_STDIO)
 
 
 def parse_url(text: str) -> Url:
@@ -52,6 +60,8 @@ def parse_url(text: str) -> Url:
     Raises:
         UrlError: it is none.
     """
+    if text.startswith(_STDIO):
+        return _command(text)
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -59,7 +69,7 @@ def parse_url(text: str) -> Url:
         raise UrlError(f"{text}: {error}.") from None
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None:
-        raise UrlError(f"{text}: the scheme {parts.scheme!r} is not known; these are: {', '.join(_SCHEMES)}.")
+        raise UrlError(f"{text}: the scheme {parts.scheme!r} is not known; these are: {', '.join(_SCHEMES)}, stdio.")
     if parts.username is not None:
         raise UrlError("The address holds a user's name; a token is given by --token-file or --token-env.")
     if parts.scheme == "unix":
@@ -70,6 +80,16 @@ def parse_url(text: str) -> Url:
     if not parts.hostname or port is None:
         raise UrlError(f"{text}: write {parts.scheme}{_MARK}HOST:PORT.")
     return Url(text, scheme.transport, scheme.tls, _ascii(parts), port, _path(parts, scheme))
+
+
+def _command(text: str) -> Url:
+    try:
+        command = tuple(shlex.split(text.removeprefix(_STDIO)))
+    except ValueError as error:
+        raise UrlError(f"{text}: this is no command: {error}.") from None
+    if not command:
+        raise UrlError(f"{text}: write stdio:COMMAND ARGUMENTS.")
+    return Url(text, "stdio", False, "", 0, "", command)
 
 
 def _ascii(parts: SplitResult) -> str:
@@ -97,6 +117,9 @@ def target_of(url: Url) -> dict[str, Any]:
     Raises:
         DiscoveryError: nothing answers there.
     """
+    if url.command:
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", url.command[0].rpartition("/")[2])
+        return {"name": name.strip("-._") or "server", "command": list(url.command)}
     if url.unix:
         return {"name": "unix", "address": url.address}
     try:

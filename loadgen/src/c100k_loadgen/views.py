@@ -11,6 +11,7 @@ from typing import Any, Protocol, TextIO
 from hdrh.histogram import HdrHistogram
 
 from c100k_loadgen.status import Status
+from c100k_loadgen.words import describe
 
 _BAR = 30
 _CLEAR_LINE = "\033[2K"
@@ -104,6 +105,7 @@ def _parts(status: Status) -> list[str]:
     }
     if said := ", ".join(f"{count:,} {name}" for name, count in trouble.items() if count):
         parts.append(said)
+    parts.extend(describe(words, count) for words, count in status.said.items())
     return parts
 
 

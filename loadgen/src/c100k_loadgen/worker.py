@@ -16,7 +16,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import uvloop
 from c100k_loadgen import kinds
 from c100k_loadgen.assignment import Assignment, Report, Totals
 from c100k_loadgen.calls import Calls, calls_of
+from c100k_loadgen.children import Children
 from c100k_loadgen.connection import MESSAGE_BOUND_BYTES, WRITE_BOUND_BYTES, Connection
 from c100k_loadgen.credentials import bearer, tls_context
 from c100k_loadgen.fan_out import Audience, Conductor, Publisher
@@ -74,6 +76,8 @@ class Worker:
         self._times = plan.timetable
         self._verifies = plan.verifies
         self._tally = Tally()
+        self.said: Callable[[str], None] = self._tally.words.add
+        self._said: Counter[str] = Counter()
         self._before = Totals()
         self._files = WorkerFiles(Path(assignment.output), plan.host, assignment.index, self._epoch)
         self._statm = os.open("/proc/self/statm", os.O_RDONLY)
@@ -87,10 +91,13 @@ class Worker:
         self._verifying = False
         self._token = token = bearer(plan.token)
         self._streamed = kinds.StreamedSessions(plan, self, token) if plan.connection == "session_stream" else None
+        self._children = Children(loop)
         self._connectors: dict[int, kinds.Connect] = {}  # of the publishers, by the number of their connection
         self._connect: kinds.Connect
         if self._streamed is not None:
             self._connect = self._streamed.connect
+        elif plan.transport == "stdio":
+            self._connect = kinds.processes(plan, self, self._children)
         elif plan.connection == "listen":
             self._connect = kinds.listeners(plan, self, token)
         else:
@@ -114,7 +121,7 @@ class Worker:
             self._connect = self._sessions.connect
             self._sender = sender
         else:
-            framed = plan.transport == "http"
+            framed = plan.transport in ("http", "websocket")
             self._sender = Sender(*self._sending(assignment), framed=framed, at_boundary=self._end_seconds)
         self._sender.boundary = self._second + 1 - self._epoch
         moments = [t - self._epoch for t in plan.publish_moments]
@@ -268,6 +275,9 @@ class Worker:
         own = OwnCost(self._lag_max_s, time.process_time(), self._rss_bytes())
         self._files.second(t, phase, now, self._before, own)
         self._files.causes(t, self._tally.take_causes())
+        said = self._tally.words.take()
+        self._said.update(said)
+        self._files.said(t, said)
         settle = self._intervals("settle", self._sender.settle, t, always=phase == "settle")
         hold = self._intervals("hold", self._sender.hold, t, always=phase == "hold")
         for record in self._sender.by_call:
@@ -281,7 +291,7 @@ class Worker:
         response = hold if hold.samples or not settle.samples else settle
         if whole and self._reports.get_write_buffer_size() < _REPORT_BACKLOG_BYTES and not self._reports.is_closing():
             sent, answered = now.sent - self._before.sent, now.answered - self._before.answered
-            report = Report(t, phase, now, sent, answered, response.encoded)
+            report = Report(t, phase, now, sent, answered, response.encoded, dict(self._said))
             self._reports.write(msgspec.json.encode(report) + b"\n")
         self._before = now
         self._lag_max_s = 0.0
@@ -357,6 +367,7 @@ class Worker:
                 await asyncio.sleep(0)
         # The event loop closes the sockets in its next turns.
         await asyncio.sleep(_PULSE_S)
+        await self._children.end()
 
 
 def _die_with(parent_pid: int) -> None:

@@ -87,7 +87,9 @@ class RealServer:
         assert self._process.stderr is not None
         events = (json.loads(line) for line in self._process.stderr)
         listening = next(event for event in events if event["event"] == "listening")
-        self.ports = {name: int(listening[name].rpartition(":")[2]) for name in ("http", "tcp") if listening.get(name)}
+        self.ports = {
+            name: int(listening[name].rpartition(":")[2]) for name in ("http", "tcp", "ws") if listening.get(name)
+        }
         self.port = self.ports["http"]
         self._metrics = f"http://{listening['admin']}/metrics"
 
@@ -298,3 +300,14 @@ def gone() -> Callable[[int], bool]:
         return False
 
     return is_gone
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A certificate for localhost that vouches for itself, and its key."""
+    directory = tmp_path_factory.mktemp("certificate")
+    certificate, key = str(directory / "localhost.pem"), str(directory / "localhost.key")
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    subject = ["-subj", "/CN=test", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([*made, *subject, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    return certificate, key

@@ -26,17 +26,6 @@ LOAD = ("--connections", str(CONNECTIONS), "--rate", str(RATE), "--duration", st
 PATIENT = ("--sla", "errors==0", "--sla", "connections==100%", "--sla", "max<30s")
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A certificate for localhost that vouches for itself, and its key."""
-    directory = tmp_path_factory.mktemp("certificate")
-    certificate, key = str(directory / "localhost.pem"), str(directory / "localhost.key")
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    subject = ["-subj", "/CN=test", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run([*made, *subject, "-out", certificate, "-keyout", key], check=True, capture_output=True)
-    return certificate, key
-
-
 def test_https_with_a_token_and_every_output(
     serve: Serve, loadgen: Loadgen, certificate: tuple[str, str], tmp_path: Path
 ) -> None:

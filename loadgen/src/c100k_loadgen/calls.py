@@ -16,6 +16,7 @@ import msgspec
 
 from c100k_loadgen.errors import PlanError
 from c100k_loadgen.messages import STATELESS_META
+from c100k_loadgen.param_headers import argument_at, header_line
 from c100k_loadgen.plan import CallSpec, Plan
 
 #: The turns of a mix: how finely its weights are kept.
@@ -84,11 +85,12 @@ class EchoCalls:
 class MixedCalls:
     """Calls of any tools by their weights, in an order that `seed` decides."""
 
-    __slots__ = ("_bodies", "_order", "_routings", "names")
+    __slots__ = ("_bodies", "_headers", "_order", "_routings", "names")
 
     def __init__(self, specs: Sequence[CallSpec], seed: int, *, stateless: bool = False) -> None:
         self.names: Sequence[str] = [spec.called for spec in specs] if len(specs) > 1 else ()
         self._routings = [_routing(spec.tool, stateless=stateless) for spec in specs]
+        self._headers = [_ParamHeaders(spec) if stateless and spec.headers else None for spec in specs]
         self._bodies = [_Bodies(spec, stateless=stateless) for spec in specs]
         self._order = _order([spec.weight for spec in specs], seed)
 
@@ -96,7 +98,9 @@ class MixedCalls:
         return self._order[request_id % TURNS]
 
     def routing(self, request_id: int) -> bytes:
-        return self._routings[self._order[request_id % TURNS]]
+        index = self._order[request_id % TURNS]
+        headers = self._headers[index]
+        return self._routings[index] if headers is None else self._routings[index] + headers.lines(request_id)
 
     def message(self, request_id: int) -> tuple[bytes, None]:
         params = self._bodies[self._order[request_id % TURNS]].params(request_id)
@@ -121,19 +125,48 @@ class _Bodies:
 
     def __init__(self, spec: CallSpec, *, stateless: bool) -> None:
         meta = {"_meta": STATELESS_META} if stateless else {}
-        rows = list(read_rows(spec.data)) if spec.data is not None else [{}]
         # What is given is encoded once, cut where something is to be filled in.
         self._pieces = [
-            _cut(msgspec.json.encode({"name": spec.tool, "arguments": {**spec.arguments, **row}, **meta}).decode())
-            for row in rows
+            _cut(msgspec.json.encode({"name": spec.tool, "arguments": arguments, **meta}).decode())
+            for arguments in _arguments(spec)
         ]
 
     def params(self, request_id: int) -> bytes:
         pieces = self._pieces[request_id % len(self._pieces)]
         if len(pieces) == 1:
             return pieces[0]
-        number = b"%d" % request_id
-        return b"".join([number if piece is _NUMBER else piece for piece in pieces])
+        return _filled(pieces, request_id)
+
+
+class _ParamHeaders:
+    """The arguments of one call that are repeated in headers."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, spec: CallSpec) -> None:
+        self._rows = [
+            [
+                (name, _cut(value))
+                for name, path in (spec.headers or {}).items()
+                if (value := argument_at(arguments, path)) is not None
+            ]
+            for arguments in _arguments(spec)
+        ]
+
+    def lines(self, request_id: int) -> bytes:
+        row = self._rows[request_id % len(self._rows)]
+        return b"".join([header_line(name, _filled(pieces, request_id).decode()) for name, pieces in row])
+
+
+def _arguments(spec: CallSpec) -> list[dict[str, Any]]:
+    """Those of a call, as they take turns."""
+    rows = list(read_rows(spec.data)) if spec.data is not None else [{}]
+    return [{**spec.arguments, **row} for row in rows]
+
+
+def _filled(pieces: list[bytes], request_id: int) -> bytes:
+    number = b"%d" % request_id
+    return b"".join([number if piece is _NUMBER else piece for piece in pieces])
 
 
 #: Stands for the number of the message.

@@ -15,7 +15,7 @@ import uvloop
 from c100k_loadgen import capacity, stand_alone, thresholds, views
 from c100k_loadgen.calls import calls_of
 from c100k_loadgen.credentials import check_credentials
-from c100k_loadgen.discovery import discovered
+from c100k_loadgen.discovery import discovered, with_param_headers
 from c100k_loadgen.errors import LoadgenError, PlanError
 from c100k_loadgen.plan import Plan, plan_schema
 from c100k_loadgen.plan_reader import read_plan
@@ -115,7 +115,7 @@ def _planned(options: argparse.Namespace) -> int:
         raise PlanError(options.target, [f"{', '.join(given)} go with a URL, not with a plan; see also report."])
     plan = read_plan(Path(options.target))
     workers, limits = _fitting(plan, options.target)
-    plan = discovered(plan).resolved(time.time())
+    plan = with_param_headers(discovered(plan)).resolved(time.time())
     directory = options.output or Path(plan.run_id)
     return _run(plan, workers, limits, directory, options.status or _DEFAULT_STATUS, views.JournalView())
 
@@ -125,7 +125,7 @@ def _stand_alone(options: argparse.Namespace) -> int:
         thresholds.parse(text)
     plan = stand_alone.plan_of(options.target, options)
     workers, limits = _fitting(plan, options.target)
-    plan = discovered(plan).resolved(time.time())
+    plan = with_param_headers(discovered(plan)).resolved(time.time())
     with tempfile.TemporaryDirectory(prefix="c100k-loadgen-") as temporary:
         directory = options.output or Path(temporary)
         # Its exit code says what the verdict says in words: whether all workers came to their end.

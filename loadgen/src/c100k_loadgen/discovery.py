@@ -17,9 +17,10 @@ from websockets.exceptions import InvalidHandshake
 from c100k_loadgen.credentials import bearer, tls_context
 from c100k_loadgen.errors import DiscoveryError
 from c100k_loadgen.http_framing import IDLE, FramingError, Head, Response, advance
-from c100k_loadgen.http_requests import SessionRequests, Site, StatelessRequests
+from c100k_loadgen.http_requests import SessionRequests, Site, StatelessRequests, list_tools
 from c100k_loadgen.messages import FIRST_ID, SESSION_REVISIONS, STATELESS_REVISION, discover_request, initialize_request
 from c100k_loadgen.opener import target_address
+from c100k_loadgen.param_headers import headers_of
 from c100k_loadgen.plan import Plan
 from c100k_loadgen.websocket import Handshake, HandshakeRefusedError
 from c100k_loadgen.websocket_framing import FrameError, Opcode, frames, masked
@@ -28,7 +29,21 @@ _ANSWER_BOUND_BYTES = 4 << 20
 #: How long a server process may take to end when it is asked no more.
 _PATIENCE_S = 2.0
 _TOKEN_HINT = "; give a token with --token-file or --token-env"
+#: Pages of tools that are asked for.
+_PAGES_MOST = 100
 _NEWEST = SESSION_REVISIONS[-1]
+
+
+class _Tool(msgspec.Struct):
+    name: str
+    inputSchema: dict[str, Any] = {}
+
+
+class _Tools(msgspec.Struct):
+    """A page of `tools/list`."""
+
+    tools: list[_Tool] = []
+    nextCursor: str | None = None
 
 
 class _Answer(msgspec.Struct):
@@ -69,6 +84,39 @@ def discovered(plan: Plan) -> Plan:
             raise
     except (OSError, FramingError, InvalidHandshake, FrameError, msgspec.MsgspecError) as error:
         raise DiscoveryError(f"{_name(plan)} cannot be asked what it speaks: {_reason(error)}.") from None
+
+
+def with_param_headers(plan: Plan) -> Plan:
+    """The plan with the headers that its calls need, where they were left open and the era has such.
+
+    Raises:
+        DiscoveryError: the tools cannot be asked for.
+    """
+    if not plan.stateless or plan.transport != "http" or all(call.headers is not None for call in plan.calls):
+        return plan
+    try:
+        known = _headers_by_tool(plan)
+    except (OSError, FramingError, msgspec.MsgspecError) as error:
+        raise DiscoveryError(f"{_name(plan)} cannot be asked for its tools: {_reason(error)}.") from None
+    calls = [
+        call if call.headers is not None else msgspec.structs.replace(call, headers=known.get(call.tool, {}))
+        for call in plan.calls
+    ]
+    return msgspec.structs.replace(plan, calls=calls)
+
+
+def _headers_by_tool(plan: Plan) -> dict[str, dict[str, list[str]]]:
+    """What each tool asks for. A server that does not tell asks for nothing."""
+    found: dict[str, dict[str, list[str]]] = {}
+    cursor: str | None = None
+    for _ in range(_PAGES_MOST):
+        _, answer = _over_http(plan, list_tools(_site(plan), cursor))
+        page = msgspec.convert((answer and answer.result) or {}, _Tools)
+        found.update({tool.name: headers_of(tool.inputSchema) for tool in page.tools})
+        cursor = page.nextCursor
+        if cursor is None:
+            break
+    return found
 
 
 def _stateless(plan: Plan) -> Plan:

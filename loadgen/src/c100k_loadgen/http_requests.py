@@ -11,6 +11,7 @@ from c100k_loadgen.messages import (
     initialize_request,
     listen_request,
     subscribe_request,
+    tools_request,
 )
 from c100k_loadgen.plan import Plan, Target
 
@@ -73,6 +74,12 @@ class SessionRequests:
     def stream(self, session: bytes) -> bytes:
         """The GET that opens the stream of a session, given what follows `head` in its POSTs."""
         return self._get + session.removesuffix(LENGTH) + b"\r\n"
+
+
+def list_tools(site: Site, cursor: str | None) -> bytes:
+    """`tools/list` of the stateless era."""
+    version = f"MCP-Protocol-Version: {STATELESS_REVISION}"
+    return whole(site.post(version, "Mcp-Method: tools/list"), tools_request(cursor))
 
 
 class StatelessRequests:

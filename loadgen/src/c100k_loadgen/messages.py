@@ -230,6 +230,11 @@ def discover_request() -> bytes:
     return _request(FIRST_ID, "server/discover", {"_meta": STATELESS_META})
 
 
+def tools_request(cursor: str | None) -> bytes:
+    """Ask for the tools, in the stateless era; `cursor` is what the page before has said of the next."""
+    return _request(FIRST_ID, "tools/list", {**({} if cursor is None else {"cursor": cursor}), "_meta": STATELESS_META})
+
+
 def listen_request(uri: str | None) -> bytes:
     """Listen to the resource `uri`, or to changes of the list of tools, which every server has."""
     wanted: dict[str, Any] = {"toolsListChanged": True} if uri is None else {"resourceSubscriptions": [uri]}

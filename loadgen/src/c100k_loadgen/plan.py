@@ -24,6 +24,9 @@ Visible = Annotated[str, Meta(pattern=r"^[!-~]+$(?!\n)", max_length=1000)]
 #: Server processes that are started at most.
 PROCESSES_MOST = 200
 
+#: The name of a header.
+HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+$(?!\n)", max_length=200)]
+
 #: How long after its reading a plan without `start_at` begins.
 _LEAD_S = 1
 
@@ -76,12 +79,16 @@ class CallSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     In the texts of `arguments`, `${n}` is the number of the message and `${text:100}` a text of 100 bytes. `data` names
     a file with a JSON object a line, which messages take in turn, over `arguments`. Results are filed under `name`.
+
+    `headers` says which arguments are repeated in which headers, by the path of properties to each; when it is not
+    given, what the first target's `tools/list` asks for by `x-mcp-header`.
     """
 
     tool: Annotated[str, Meta(pattern=r"^[!-~]+$(?!\n)", max_length=128)]
     name: Name | None = None
     arguments: dict[str, Any] = {}
     data: str | None = None
+    headers: dict[HeaderName, list[str]] | None = None
     weight: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
 
     @property

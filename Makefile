@@ -66,6 +66,10 @@ test-100k-load: setup lab-packages  ## ramp 0 to 100,000 and hold
 test-100k-registry: setup lab-packages  ## 100,000 names of sessions, looked up and changed under load
 	$(BIN)/c100k run registry $(ARGS)
 
+.PHONY: benchmark-full
+benchmark-full: setup lab-packages  ## load, ten deaths and registry, one after the other, each with its verdict
+	$(BIN)/c100k run benchmark-full $(ARGS)
+
 .PHONY: lab-up lab-down
 lab-up: setup lab-packages  ## four Debian hosts on this machine
 	$(BIN)/c100k lab up

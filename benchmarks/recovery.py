@@ -119,7 +119,8 @@ def measure(connections: int, workers: int, node_workers: int, rate: int) -> Rec
             raise SystemExit("the generator did not complete")
         assert json.loads((out / "generator.json").read_text())["stop_reason"] == "completed"
         rows = [row for each in out.glob("*-resumptions.csv") for row in csv.DictReader(each.open())]
-        assert rows and all(row["outcome"] == "resumed" for row in rows), "not all sessions were resumed"
+        assert rows
+        assert all(row["outcome"] == "resumed" for row in rows), "not all sessions were resumed"
         return result(rows, samples, died_at)
 
 

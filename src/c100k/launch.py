@@ -49,8 +49,9 @@ class Launch:
 
 
 def scenarios() -> list[str]:
-    """`all`, and the names of the playbooks `test-100k-<name>.yml`."""
-    return ["all", *sorted(path.stem.removeprefix("test-100k-") for path in PLAYBOOKS.glob("test-100k-*.yml"))]
+    """`all`, the names of the playbooks `test-100k-<name>.yml`, and those of `benchmark-<name>.yml` in full."""
+    tests = sorted(path.stem.removeprefix("test-100k-") for path in PLAYBOOKS.glob("test-100k-*.yml"))
+    return ["all", *tests, *sorted(path.stem for path in PLAYBOOKS.glob("benchmark-*.yml"))]
 
 
 def playbook_of(scenario: str) -> Path:
@@ -61,6 +62,8 @@ def playbook_of(scenario: str) -> Path:
     """
     if scenario not in scenarios():
         raise ScenarioError(f"There is no scenario {scenario!r}; choose from {', '.join(scenarios())}.")
+    if scenario.startswith("benchmark-"):
+        return PLAYBOOKS / f"{scenario}.yml"
     return PLAYBOOKS / ("test-100k.yml" if scenario == "all" else f"test-100k-{scenario}.yml")
 
 

@@ -81,9 +81,9 @@ def test_sockets_are_counted_by_their_ports(sampler: ModuleType, family: int, ad
         assert sampler.sockets_with([1, port, other_port], family) == 8
         assert sampler.sockets_with([other_port, 1], family) == 1
         assert sampler.sockets_with([1, 2, 3], family) == 0
-        assert sampler.redis_sockets(20, [port, other_port]) == 8
-        assert sampler.redis_sockets(21, [port, other_port]) == ""
-        assert sampler.redis_sockets(21, []) == 0
+        assert sampler.redis_sockets(20, [port, other_port], version_6=4) == 8
+        assert sampler.redis_sockets(21, [port, other_port], version_6=4) == ""
+        assert sampler.redis_sockets(21, [], version_6=4) == 0
 
         # Who closes first leaves a socket that waits, and is not in use.
         for each in (*connections, *accepted):

@@ -168,27 +168,29 @@ def netlink_messages(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += (size + 3) & ~3
 
 
-def redis_sockets(t: int, ports: Sequence[int]) -> int | str:
-    """The sockets of Redis, empty where the kernel does not tell, or was not asked."""
+def redis_sockets(t: int, ports: Sequence[int], *, version_6: int) -> int | str:
+    """The sockets of Redis, empty where the kernel does not tell, or was not asked. `version_6` are all of IPv6."""
     if not ports:
         return 0
     if t % REDIS_EVERY_S:
         return ""
+    families = (socket.AF_INET, socket.AF_INET6) if version_6 else (socket.AF_INET,)
     try:
-        return sum(sockets_with(ports, family) for family in (socket.AF_INET, socket.AF_INET6))
+        return sum(sockets_with(ports, family) for family in families)
     except OSError:
         return ""
 
 
 def kernel_row(t: int, redis_ports: Sequence[int]) -> list[object]:
-    tcp = sockets(read("/proc/net/sockstat") + read("/proc/net/sockstat6"))
+    text_6 = read("/proc/net/sockstat6")
+    tcp, tcp_6 = sockets(read("/proc/net/sockstat") + text_6), sockets(text_6)
     listening = paired(read("/proc/net/netstat"), "TcpExt:")
     available = re.search(r"^MemAvailable:\s+(\d+)", read("/proc/meminfo"), re.MULTILINE)
     busy_s, total_s = cpu_seconds(read("/proc/stat"))
     return [
         t,
         tcp.get("inuse", ""),
-        redis_sockets(t, redis_ports),
+        redis_sockets(t, redis_ports, version_6=tcp_6["inuse"]),
         *(tcp.get(name, "") for name in ("tw", "alloc", "mem")),
         *(listening.get(name, "") for name in ("ListenOverflows", "ListenDrops")),
         *(read(f"/proc/sys/net/netfilter/nf_conntrack_{name}").strip() for name in ("count", "max")),

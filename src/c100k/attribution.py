@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from c100k.outages import Outage
-from c100k.samples import HostSamples
+from c100k.samples import ON_PURPOSE, HostSamples
 
 #: A close belongs to a death that happened on its target within this time of it.
 _NEAR_S = 3.0
@@ -43,7 +43,7 @@ def explain_closes(hosts: Sequence[HostSamples], outages: Sequence[Outage] = ())
     for event in (event for host in hosts for event in host.causes):
         if any(outage.explains(event.target, event.t) for outage in outages):
             continue
-        if event.kind == "close" and event.cause != "stop":
+        if event.kind == "close" and event.cause not in ON_PURPOSE:
             near = [death for death in deaths.get(event.target, []) if abs(death["t"] - event.t) <= _NEAR_S]
             why = f", where server worker {near[0]['worker']} {_how(near[0])}" if near else ""
             counts[("connections closed", event.cause, event.target, f"in the {event.phase} phase{why}")] += event.count

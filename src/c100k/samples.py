@@ -15,6 +15,9 @@ from c100k.run_directory import RunDirectory
 #: What the sampler calls the process that only looks after the server's workers.
 PARENT = "parent"
 
+#: Causes of closes that the plan of a generator asks for: the end, churn and a reconnect storm.
+ON_PURPOSE = ("stop", "churn", "storm")
+
 _CLIENT_SUMS = ("connected", "opened", "connect_errors", "closed", "intended", "sent", "answered", "errors", "timeouts")
 
 

@@ -22,7 +22,7 @@ from c100k.outages import Outage
 from c100k.record import Connections, Host, Messages, Percentiles, Phase, Run, State, Verdict
 from c100k.rules import RuleSpec
 from c100k.run_directory import RunDirectory, RunDirectoryError
-from c100k.samples import Cause, HostSamples, read_host
+from c100k.samples import ON_PURPOSE, Cause, HostSamples, read_host
 from c100k.timeline import TimelineWriter
 
 #: The mission's figure: a run below it says so in its verdict.
@@ -198,11 +198,8 @@ def _connections(
     recovery_s: int,
 ) -> Connections:
     errors, closes = _count_causes(hosts, "connect_error"), _count_causes(hosts, "close")
-    explained = sum(
-        event.count
-        for event in _all_causes(hosts)
-        if event.kind == "close" and event.cause != "stop" and any(o.explains(event.target, event.t) for o in down)
-    )
+    unmeant = [each for each in _all_causes(hosts) if each.kind == "close" and each.cause not in ON_PURPOSE]
+    explained = sum(each.count for each in unmeant if any(outage.explains(each.target, each.t) for outage in down))
     reached = next((total.t for total in totals if total.client - total.beside >= target), None)
     ramp_s = max(1, reached + 1 - math.floor(clock.start)) if clock and reached is not None else None
     held_min = min((total.held for total in hold), default=None)
@@ -214,7 +211,7 @@ def _connections(
         hold_s=len(hold),
         connect_errors=errors.total(),
         connect_error_causes=dict(errors),
-        unexplained_closes=closes.total() - closes["stop"] - explained,
+        unexplained_closes=sum(each.count for each in unmeant) - explained,
         explained_closes=explained,
         recovery_s=recovery_s,
         close_causes=dict(closes),
@@ -286,7 +283,8 @@ def _latencies(run: RunDirectory, hosts: Sequence[HostSamples], recovering: froz
             for (phase, tag), histogram in merged.items():
                 if tag == "response":
                     response.add(histogram)
-                if phase == "hold" or tag == registry.REGISTER:
+                # The stages of a hold, say, have tags of their own beside those of all of it.
+                if tag in whole and (phase == "hold" or tag == registry.REGISTER):
                     samples[tag] += int(histogram.get_total_count())
                     if t not in recovering or tag == "recovery":
                         whole[tag].add(histogram)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -157,6 +158,27 @@ def test_messages_without_an_answer_count_as_errors(raw_run: RawRun) -> None:
     assert run["messages"]["unanswered"] == 7
     assert run["messages"]["error_rate"] == pytest.approx(0.007)
     assert run["verdict"] == "FAIL"
+
+
+def test_what_a_plan_closed_on_purpose_is_explained(raw_run: RawRun) -> None:
+    for cause in ("churn", "storm", "stop"):
+        raw_run.hosts[0].causes.append((HOLD.start + 1, "hold", "close", "node2", cause, 5))
+    raw_run.hosts[0].causes.append((HOLD.start + 1, "hold", "close", "node2", "eof", 3))
+    run = judge(raw_run)
+    assert run["connections"]["unexplained_closes"] == 3
+    assert run["connections"]["close_causes"] == {"churn": 5, "storm": 5, "stop": 5, "eof": 3}
+    assert [reason for reason in run["reasons"] if "connections closed" in reason] == [
+        "3 connections closed (eof) at node2 in the hold phase"
+    ]
+
+
+def test_the_parts_of_a_hold_are_not_counted_twice(raw_run: RawRun) -> None:
+    directory = raw_run.write()
+    for path in directory.histograms.glob("*.hlog"):
+        lines = path.read_text()
+        path.write_text(lines + re.sub(r"^Tag=(\w+)", r"Tag=\1.peak", lines, flags=re.MULTILINE))
+    report.write(directory)
+    assert json.loads(directory.run_json.read_text())["latency_ms"]["samples"] == 1000
 
 
 def test_slow_answers_break_the_sla(raw_run: RawRun) -> None:

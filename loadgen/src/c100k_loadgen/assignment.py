@@ -12,10 +12,12 @@ from c100k_loadgen.plan import Plan
 class Totals(msgspec.Struct):
     """Counts since the start; `connected` is how many are open now.
 
-    `away` is how many sessions wait to be resumed now, `resumed` how often one was.
+    `away` is how many sessions wait to be resumed now, `resumed` how often one was. `reopening` is how many
+    the plan itself has closed and has come back, and are not overdue.
 
     `sent` = `answered` + `timeouts` + `errors` + still outstanding, once errors that answer to no send (wrong_id,
-    not_connected, queue_full) are taken out. `intended` = `sent` + those not connected or without room in the queue.
+    those that were never sent) are taken out. `intended` = `sent` + those that were never sent: not connected, without
+    room in the queue, or without a free connection.
     """
 
     connected: int = 0
@@ -29,6 +31,7 @@ class Totals(msgspec.Struct):
     timeouts: int = 0
     away: int = 0
     resumed: int = 0
+    reopening: int = 0
 
 
 class Assignment(msgspec.Struct, frozen=True):

@@ -19,6 +19,9 @@ RESERVED_FILES = 100
 BYTES_PER_CONNECTION = 5 * 1024
 BYTES_PER_WORKER = 40 * 1024 * 1024
 
+#: How long the kernel keeps the port of a connection that this end has closed; TCP_TIMEWAIT_LEN of Linux.
+_TIME_WAIT_S = 60
+
 #: A second process on a second core is worth its memory from here on.
 _CONNECTIONS_WORTH_A_WORKER = 2_500
 _RATE_WORTH_A_WORKER_PER_S = 2_500
@@ -75,7 +78,7 @@ def workers_for(plan: Plan, limits: Limits) -> int:
     if plan.workers != "auto":
         return plan.workers
     needed = math.ceil(plan.connections / max(1, limits.nofile - RESERVED_FILES))
-    loads = (plan.connections / _CONNECTIONS_WORTH_A_WORKER, plan.rate_per_s / _RATE_WORTH_A_WORKER_PER_S)
+    loads = (plan.connections / _CONNECTIONS_WORTH_A_WORKER, plan.rate_most_per_s / _RATE_WORTH_A_WORKER_PER_S)
     return max(1, needed, min(limits.cores, math.ceil(max(loads)), plan.connections))
 
 
@@ -107,15 +110,24 @@ def _port_problems(plan: Plan, limits: Limits) -> list[str]:
         return []
     sources = max(1, len(plan.source_addresses))
     whole = sum(target.weight for target in plan.targets)
-    most = math.ceil(plan.connections * max(target.weight for target in plan.targets) / whole / sources)
+    closed = _waiting_ports(plan)
+    most = math.ceil((plan.connections + closed) * max(target.weight for target in plan.targets) / whole / sources)
     if most <= limits.ports:
         return []
     low, high = limits.port_range
+    also = f", with {closed:,} more that were closed less than {_TIME_WAIT_S} s ago," if closed else ""
     return [
-        f"{plan.connections:,} connections over {len(plan.targets)} targets and {sources} source addresses are "
+        f"{plan.connections:,} connections{also} over {len(plan.targets)} targets and {sources} source addresses are "
         f"{most:,} for each pair, but ip_local_port_range {low}-{high} has {limits.ports:,} ports for that; "
         f"add source_addresses or targets, or widen the range."
     ]
+
+
+def _waiting_ports(plan: Plan) -> int:
+    """Connections that the plan has closed in good order, whose ports are not free again yet."""
+    churned = plan.churn_per_s * min(_TIME_WAIT_S, plan.hold_s) * plan.connections_each
+    stormed = plan.storm.share * plan.connections if plan.storm is not None and plan.storm.close == "fin" else 0
+    return math.ceil(churned + stormed)
 
 
 def _memory_problems(plan: Plan, limits: Limits) -> list[str]:

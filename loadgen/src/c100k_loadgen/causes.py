@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import errno
 import ssl
-from typing import Literal
+from typing import Literal, TypeGuard
 
-Kind = Literal["connect_error", "close", "message_error"]
+Kind = Literal["connect_error", "close", "message_error", "ping_error"]
+
+#: Messages that were intended, and never sent.
+UNSENT = ("not_connected", "queue_full", "no_free_connection")
+
+#: Why a plan closes connections that it has opened again: the causes of their closes.
+Planned = Literal["churn", "storm"]
 
 _BY_ERRNO = {
     errno.ECONNREFUSED: "refused",
@@ -25,6 +31,11 @@ _BY_ERRNO = {
     errno.EMFILE: "file_limit",
     errno.ENFILE: "file_limit",
 }
+
+
+def planned(cause: str) -> TypeGuard[Planned]:
+    """Whether the plan asked for a close of that cause, of a connection that is then opened again."""
+    return cause in ("churn", "storm")
 
 
 def cause_of(number: int | None) -> str:

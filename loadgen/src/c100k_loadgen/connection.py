@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import socket
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Protocol, cast
@@ -15,6 +17,9 @@ from c100k_loadgen.phases import Phase
 #: send, beyond what the payloads themselves take.
 WRITE_BOUND_BYTES = 1 << 20
 MESSAGE_BOUND_BYTES = 1 << 20
+
+#: Close at once with a reset.
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class State(enum.Enum):
@@ -118,12 +123,19 @@ class Connection(asyncio.Protocol, ABC):
         if transport is not None:
             transport.abort()
 
-    def close(self) -> None:
+    def close(self, cause: str = "stop") -> None:
         """End in good order: what was written goes out, then FIN."""
         transport = self._transport
-        self._end("stop")
+        self._end(cause)
         if transport is not None:
             transport.close()
+
+    def reset(self, cause: str) -> None:
+        """Give the connection up with a reset: what cannot be delivered is not kept by the kernel, and sent again for
+        minutes."""
+        if self._transport is not None:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.fail(cause)
 
     def abandon(self) -> None:
         """Give the connection up without telling its owner."""

@@ -62,10 +62,17 @@ def discovered(plan: Plan) -> Plan:
     asked for more.
 
     Raises:
-        DiscoveryError: that cannot be found out.
+        DiscoveryError: that cannot be found out, or does not go with the plan.
     """
     if plan.protocol != "auto":
         return plan
+    found = _discovered(plan)
+    if found.stateless and found.heartbeat_s:
+        raise DiscoveryError(f"{_name(plan)} speaks {STATELESS_REVISION}, which has no ping: leave the heartbeat.")
+    return found
+
+
+def _discovered(plan: Plan) -> Plan:
     try:
         if plan.connection in ("stateless", "listen"):
             if not _is_stateless(plan):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from c100k_loadgen.causes import planned
 from c100k_loadgen.children import Children
 from c100k_loadgen.connection import Connection, Owner
 from c100k_loadgen.http_requests import SessionRequests, Site, StatelessRequests
@@ -96,5 +97,7 @@ class StreamedSessions:
                 del self._streams[connection.number]
         elif self._sessions.pop(connection.number, None) is not None and cause != "stop":
             stream = self._streams.get(connection.number + 1)
-            if stream is not None:
+            if stream is not None and planned(cause):
+                stream.close(cause)
+            elif stream is not None:
                 stream.fail("session_lost")

@@ -24,8 +24,9 @@ from c100k_loadgen.assignment import Assignment
 from c100k_loadgen.causes import cause_of, cause_of_error
 from c100k_loadgen.connection import Connection
 from c100k_loadgen.kinds import Connect
+from c100k_loadgen.pace import Pace
 from c100k_loadgen.plan import Target
-from c100k_loadgen.schedule import Schedule
+from c100k_loadgen.schedule import Schedule, StepSchedule
 from c100k_loadgen.stdio import StdioSession
 
 #: From linux/in.h; the socket module has the name only since Python 3.12.
@@ -38,6 +39,8 @@ _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MOST_S = 2.0
 _RETRIES_LEAST_PER_S = 10.0
 _TICK_S = 0.002
+#: What a late process may make up for at once of the connects that the plan allows.
+_BURST_S = 0.02
 
 
 class Destination(NamedTuple):
@@ -114,6 +117,29 @@ def connecting_socket(to: Destination) -> socket.socket:
     return made
 
 
+def ramp(assignment: Assignment, start: float) -> Schedule | StepSchedule:
+    """When this worker opens what it holds."""
+    plan, wanted = assignment.plan, assignment.connections // assignment.plan.connections_each
+    ramp_s = plan.ramp_s or _TICK_S
+    if plan.ramp_steps is not None:
+        return StepSchedule(start, ramp_s / plan.ramp_steps, plan.ramp_steps, wanted)
+    # It is evened out over the workers of this host: each takes every n-th connect.
+    offset = assignment.index / assignment.workers
+    return Schedule(start, math.inf, per_s=wanted / ramp_s, offset=offset, limit=wanted)
+
+
+def _retries_per_s(assignment: Assignment) -> float:
+    """The pace of what is tried again: that of the ramp, and no slower than what the plan itself has come back."""
+    plan, connections = assignment.plan, assignment.connections
+    storm_per_s = plan.storm.share * connections / plan.storm.within_s if plan.storm else 0.0
+    churn_per_s = plan.churn_per_s / assignment.workers
+    return max(_RETRIES_LEAST_PER_S, connections / max(1, plan.ramp_s), storm_per_s, churn_per_s)
+
+
+def _backoff_s(attempts: int) -> float:
+    return min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * float(2 ** min(attempts, 10)))
+
+
 class Opener:
     """Opens the connections of one worker from `start` on (`time.monotonic` seconds), each made by `connect`.
 
@@ -132,35 +158,47 @@ class Opener:
         self._encryption = encryption
         self._each = plan.connections_each
         self._wanted = assignment.connections // self._each
-        # The ramp is evened out over the workers of this host too: each takes every n-th connect.
-        self._schedule = Schedule(
-            start=start,
-            end=math.inf,
-            per_s=self._wanted / (plan.ramp_s or _TICK_S),
-            offset=assignment.index / assignment.workers,
-            limit=self._wanted,
-        )
-        self._retry_pace = max(_RETRIES_LEAST_PER_S, assignment.connections / max(1, plan.ramp_s))
+        self._schedule = ramp(assignment, start)
+        self._retries = Pace(pace := _retries_per_s(assignment), pace, start)
+        self._connects: Pace | None = None
+        if plan.connects_per_s is not None:
+            per_s = plan.connects_per_s / assignment.workers
+            self._connects = Pace(per_s, max(1.0, _BURST_S * per_s), start)
         self._assignment = assignment
         self._connect = connect
         self._loop = loop
         self._timeout_s = plan.timeout_s
         self._begun = 0  # turns that have come
         self._again: list[tuple[float, int, int]] = []  # heap of (not before, number, attempts so far)
-        self._again_allowance, self._again_counted_at = 0.0, start
+        self._asked: list[tuple[float, int, int]] = []  # the same, of those that are opened at any pace
         self._opening: dict[Connection, tuple[float, socket.socket]] = {}  # oldest first
         self._connecting: dict[int, tuple[socket.socket, Connection, str]] = {}  # and its server's name
         self._adopting: set[asyncio.Task[None]] = set()
         self._epoll = select.epoll()
         self._timer: asyncio.TimerHandle | None = None
         self._retrying = True
+        self._stopped = False
         loop.add_reader(self._epoll.fileno(), self._connected)
         self._arm(time.monotonic())
 
     def open(self, number: int) -> None:
         """Open connection `number` now, in the place of one that has just been opened."""
-        if self._retrying:
+        if self._retrying and self._connects is None:
             self._attempt(number, 0, time.monotonic())
+        elif self._retrying:
+            self.reopen(number, 0)
+
+    def reopen(self, number: int, attempts: int, at: float = 0.0) -> None:
+        """Open connection `number` at the moment `at` or, after as many attempts, later; whether or not what is lost is
+        opened again."""
+        if not self._stopped:
+            at = max(at, time.monotonic() + (_backoff_s(attempts - 1) if attempts else 0.0))
+            heapq.heappush(self._asked, (at, number, attempts))
+            self._arm(time.monotonic())
+
+    def began_at(self, connection: Connection) -> float:
+        """When the attempt that is under way began."""
+        return self._opening[connection][0]
 
     def open_at(self, number: int, at: float) -> None:
         """Open connection `number` at the moment `at`, beside the ramp."""
@@ -183,8 +221,7 @@ class Opener:
     def again(self, number: int, attempts: int) -> None:
         """Open connection `number` once more, later the more often that was tried."""
         if self._retrying:
-            wait_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2 ** min(attempts, 10))
-            heapq.heappush(self._again, (time.monotonic() + wait_s, number, attempts))
+            heapq.heappush(self._again, (time.monotonic() + _backoff_s(attempts), number, attempts))
             self._arm(time.monotonic())
 
     def end_retries(self) -> list[str]:
@@ -220,6 +257,8 @@ class Opener:
     def stop(self) -> None:
         """Drop everything that is under way, without counting it."""
         self.end_retries()
+        self._stopped = True
+        self._asked.clear()
         self._loop.remove_reader(self._epoll.fileno())
         for made, *_ in self._connecting.values():
             made.close()
@@ -244,8 +283,11 @@ class Opener:
         if self._begun < self._wanted and self._retrying:
             next_at = self._schedule.time_of(self._begun)
         if self._again:
-            allowed_at = self._again_counted_at + (1 - self._again_allowance) / self._retry_pace
-            next_at = min(next_at, max(self._again[0][0], allowed_at))
+            next_at = min(next_at, max(self._again[0][0], self._retries.next_at))
+        if self._asked:
+            next_at = min(next_at, self._asked[0][0])
+        if self._connects is not None:
+            next_at = max(next_at, self._connects.next_at)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -255,22 +297,24 @@ class Opener:
     def _wake(self) -> None:
         self._timer = None
         now = time.monotonic()
+        while self._asked and self._asked[0][0] <= now and self._may_begin(now):
+            _, number, attempts = heapq.heappop(self._asked)
+            self._attempt(number, attempts, now)
         due = self._schedule.due(now)
-        while self._begun < due and len(self._opening) < IN_FLIGHT:
+        while self._begun < due and self._may_begin(now):
             number = self._assignment.first_connection + self._begun * self._each
             self._begun += 1
             self._attempt(number, 0, now)
         # Attempts that are made again keep the pace of the ramp, else a server that refuses would be asked ever faster.
-        earned = (now - self._again_counted_at) * self._retry_pace
-        self._again_allowance = min(self._retry_pace, self._again_allowance + earned)
-        self._again_counted_at = now
-        while (
-            self._again and self._again[0][0] <= now and len(self._opening) < IN_FLIGHT and self._again_allowance >= 1
-        ):
-            self._again_allowance -= 1
+        while self._again and self._again[0][0] <= now and self._retries.allows(now) and self._may_begin(now):
+            self._retries.take(now)
             _, number, attempts = heapq.heappop(self._again)
             self._attempt(number, attempts, now)
         self._arm(now)
+
+    def _may_begin(self, now: float) -> bool:
+        """Whether there is room for another attempt; if so, it counts against the limit of the plan."""
+        return len(self._opening) < IN_FLIGHT and (self._connects is None or self._connects.take(now))
 
     def _attempt(self, number: int, attempts: int, now: float) -> None:
         to = destination(self._assignment, number)

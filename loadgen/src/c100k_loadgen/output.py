@@ -12,12 +12,17 @@ from c100k_loadgen.assignment import Totals
 from c100k_loadgen.fan_out import Heard, Published
 from c100k_loadgen.name_verification import Contender, VerifiedName
 from c100k_loadgen.phases import Phase
-from c100k_loadgen.recorder import Interval
+from c100k_loadgen.recorder import Interval, Recorder
+from c100k_loadgen.reopenings import Reopening
 from c100k_loadgen.resumable import Resumption
 from c100k_loadgen.tally import CauseKey
 
 _DELTAS = ("opened", "connect_errors", "closed", "intended", "sent", "answered", "errors", "timeouts")
-SECONDS_COLUMNS = ("t", "phase", "connected", *_DELTAS, "loop_lag_max_ms", "cpu_s", "rss_bytes", "away", "resumed")
+SECONDS_COLUMNS = (
+    *("t", "phase", "connected"),
+    *_DELTAS,
+    *("loop_lag_max_ms", "cpu_s", "rss_bytes", "away", "resumed", "reopening"),
+)
 CAUSES_COLUMNS = ("t", "phase", "kind", "target", "cause", "count")
 FAN_OUT_COLUMNS = ("moment", "target", "listeners", "delivered", "duplicated", "last_ms")
 RESUMPTIONS_COLUMNS = ("session", "lost_at", "cause", "from", "to", "attempts", "resumed_at", "missed", "outcome")
@@ -26,6 +31,9 @@ CALLS_COLUMNS = ("t", "call", "sent", "answered")
 COUNTERS_COLUMNS = ("session", "acked", "last_operation", "counter")
 NAMES_COLUMNS = ("name", "target", "node", "acked", "version", "outcome", "found_node", "found_value")
 CONTEST_COLUMNS = ("name", "session", "target", "outcome", "found")
+STAGES_COLUMNS = ("t", "stage", "target", "cause", "count")
+PINGS_COLUMNS = ("t", "sent", "answered")
+REOPENINGS_COLUMNS = ("connection", "why", "closed_at", "opened_at", "connect_ms", "failed", "refused")
 MISTAKES_COLUMNS = ("t", "kind", "name", "what", "expected", "found")
 SAID_COLUMNS = ("t", "words", "count")
 PUBLISHES_COLUMNS = ("moment", "target", "slip_ms", "answered_ms", "cause")
@@ -46,7 +54,8 @@ class WorkerFiles:
     With a fan-out also to `-fan-out.csv` and `-publishes.csv`, whose moments are Unix seconds and whose times count
     from them. With a mix of calls also to `-calls.csv`. With sessions that are resumed also to `-resumptions.csv`, and
     with increments to `-operations.csv` and `-counters.csv`. With a registry also
-    to `-names.csv`, `-contest.csv` and `-mistakes.csv`.
+    to `-names.csv`, `-contest.csv` and `-mistakes.csv`. With stages also to `-stages.csv`, with heartbeats to
+    `-pings.csv`, and with connections that the plan closes to `-reopenings.csv`.
     """
 
     def __init__(self, directory: Path, host: str, index: int, epoch: float) -> None:
@@ -70,7 +79,7 @@ class WorkerFiles:
         deltas = (getattr(now, name) - getattr(before, name) for name in _DELTAS)
         cost = f"{own.loop_lag_max_s * 1000:.1f}", f"{own.cpu_s:.6f}", own.rss_bytes
         resumed = now.resumed - before.resumed
-        self._seconds_rows.writerow((t, phase, now.connected, *deltas, *cost, now.away, resumed))
+        self._seconds_rows.writerow((t, phase, now.connected, *deltas, *cost, now.away, resumed, now.reopening))
 
     def causes(self, t: int, counts: Mapping[CauseKey, int]) -> None:
         self._causes_rows.writerows((t, *key, count) for key, count in sorted(counts.items()))
@@ -90,6 +99,29 @@ class WorkerFiles:
             log = self._logs[phase] = self._open(f"-{phase}.hlog")
             log.write(_log_header(t))
         log.write(f"Tag={tag},{t}.000,1.000,{interval.max_us / 1000:.3f},{interval.encoded}\n")
+
+    def interval_of_samples(self, phase: Phase, tag: str, t: int, recorder: Recorder) -> None:
+        """What was recorded, if anything was."""
+        if (interval := recorder.take()).samples:
+            self.interval(phase, tag, t, interval)
+
+    def stage_causes(self, t: int, stage: str, counts: Mapping[tuple[str, str], int]) -> None:
+        """What went wrong of messages of one stage, by target and cause."""
+        for (target, cause), count in sorted(counts.items()):
+            self._append("-stages.csv", STAGES_COLUMNS, (t, stage, target, cause, count))
+
+    def pings(self, t: int, sent: int, answered: int) -> None:
+        """The heartbeats of a second."""
+        if sent or answered:
+            self._append("-pings.csv", PINGS_COLUMNS, (t, sent, answered))
+
+    def reopening(self, reopening: Reopening) -> None:
+        """What became of a connection that the plan had closed; `opened_at` is empty when it did not come back."""
+        opened_at, connect_ms = "", ""
+        if reopening.opened_at is not None:
+            opened_at, connect_ms = self._unix(reopening.opened_at), f"{reopening.connect_s * 1000:.3f}"
+        row = (reopening.number, reopening.why, self._unix(reopening.closed_at), opened_at, connect_ms)
+        self._append("-reopenings.csv", REOPENINGS_COLUMNS, (*row, reopening.failed, reopening.refused))
 
     def call(self, t: int, name: str, sent: int, response: Interval) -> None:
         """What became in [t, t + 1) of one call of a mix, of messages of the hold."""

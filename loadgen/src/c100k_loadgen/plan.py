@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import re
 from typing import Annotated, Any, Literal
@@ -18,6 +20,7 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)", max_le
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=0, le=30 * 24 * 3600)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Rate = Annotated[float, Meta(ge=0)]
 #: What goes into a header as it is.
 Visible = Annotated[str, Meta(pattern=r"^[!-~]+$(?!\n)", max_length=1000)]
 
@@ -96,6 +99,24 @@ class CallSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.name or re.sub(r"[^A-Za-z0-9._-]", "-", self.tool)
 
 
+class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of the hold, with a rate of its own; what its messages came to is filed under its `name` too."""
+
+    name: Name
+    seconds: Annotated[int, Meta(ge=1, le=30 * 24 * 3600)]
+    rate_per_s: Rate
+
+
+class Storm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every client comes back at once: `at_s` into the hold a `share` of the connections is closed, and opened again
+    evenly over `within_s`. They end with a reset or in good order (`fin`); which they are follows from the seed."""
+
+    at_s: Seconds
+    share: Annotated[float, Meta(gt=0, le=1)]
+    within_s: Annotated[float, Meta(gt=0, le=600)]
+    close: Literal["rst", "fin"] = "rst"
+
+
 class Abort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a run is given up: more than `error_share` of all messages of the last `over_s` seconds went wrong."""
 
@@ -161,6 +182,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     The order of calls, and the times of Poisson `arrivals`, follow from `seed`. With `reconnect` what is lost in the
     hold is opened again, and counted.
 
+    Connections are opened evenly over `ramp_s`, or in `ramp_steps` equal bursts, one at the start of each equal part of
+    it; of all attempts but those of sessions that are resumed, no more than `connects_per_s` are made.
+
+    With `stages` the hold is as long as these are together, each has its own rate, and `rate_per_s` is that of the
+    settle phase. Every session sends a `ping` each `heartbeat_s` from the settle phase on. A connection that has been
+    answered gets its next message no sooner than `think_s` later, and only when it waits for no other answer. In the
+    hold `churn_per_s` connections a second, in order, are closed when they have their answers and opened again at once.
+
     The protocol `auto` is what the first target speaks, and the connection `auto` that kind of its era which calls.
     """
 
@@ -175,15 +204,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     token: Token | None = None
     source_addresses: list[str] = []
     connections: Count
-    rate_per_s: Annotated[float, Meta(ge=0)]
+    rate_per_s: Rate
     arrivals: Literal["constant", "poisson"] = "constant"
     seed: int = 1
     calls: Annotated[list[CallSpec], Meta(max_length=50)] = []
     payload_bytes: Annotated[int, Meta(ge=0, le=1 << 20)] = 100
     start_at: Annotated[float, Meta(ge=0)] | None = None
     ramp_s: Seconds = 20
+    ramp_steps: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    connects_per_s: Annotated[float, Meta(gt=0)] | None = None
     settle_s: Seconds = 10
     hold_s: Seconds = 300
+    stages: Annotated[list[Stage], Meta(max_length=50)] = []
+    heartbeat_s: Annotated[float, Meta(ge=0, le=24 * 3600)] = 0.0
+    think_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    churn_per_s: Rate = 0.0
+    storm: Storm | None = None
     timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 10.0
     workers: Count | Literal["auto"] = "auto"
     reconnect: bool = False
@@ -215,6 +251,23 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def publish_to(self) -> list[str]:
         return self.fan_out.publish_to if self.fan_out else []
+
+    @property
+    def rate_most_per_s(self) -> float:
+        """The highest rate of all phases and stages."""
+        return max(self.rate_per_s, *(stage.rate_per_s for stage in self.stages), 0.0)
+
+    @property
+    def stages_begin_at(self) -> list[int]:
+        """When each stage of a resolved plan begins; Unix seconds."""
+        ends = itertools.accumulate((stage.seconds for stage in self.stages), initial=self.timetable.hold_at)
+        return list(ends)[:-1]
+
+    def stage_at(self, t: float) -> str:
+        """The stage of a resolved plan at the moment `t`; none outside of the hold."""
+        if not self.stages or self.timetable.phase_at(t) != "hold":
+            return ""
+        return self.stages[bisect.bisect_right(self.stages_begin_at, t) - 1].name
 
     def resolved(self, now: float) -> Plan:
         """With a start, on a whole second: all hosts that are given the same start round it alike."""

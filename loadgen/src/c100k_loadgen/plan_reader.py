@@ -17,8 +17,22 @@ import msgspec
 import yaml
 
 from c100k_loadgen.errors import PlanError
+from c100k_loadgen.load_shape import line_of, shape_problems
 from c100k_loadgen.messages import STATELESS_REVISION
-from c100k_loadgen.plan import PROCESSES_MOST, Abort, CallSpec, FanOut, Plan, Probe, Registry, Target, Tls, Token
+from c100k_loadgen.plan import (
+    PROCESSES_MOST,
+    Abort,
+    CallSpec,
+    FanOut,
+    Plan,
+    Probe,
+    Registry,
+    Stage,
+    Storm,
+    Target,
+    Tls,
+    Token,
+)
 
 #: Fields that are mappings with fields of their own.
 _NESTED: dict[str, type[msgspec.Struct]] = {
@@ -26,6 +40,7 @@ _NESTED: dict[str, type[msgspec.Struct]] = {
     "fan_out": FanOut,
     "probe": Probe,
     "registry": Registry,
+    "storm": Storm,
     "tls": Tls,
     "token": Token,
 }
@@ -97,7 +112,7 @@ class _Reader:
                 hint = f"; did you mean {close[0]}?" if close else "."
                 self._add(key_node, f"{prefix}{key} is not known here{hint}")
             elif key in seen:
-                self._add(key_node, f"{prefix}{key} is given twice; the first is on line {_line(seen[key])}.")
+                self._add(key_node, f"{prefix}{key} is given twice; the first is on line {line_of(seen[key])}.")
             else:
                 seen[key] = value_node
                 self._field(key, value_node, known[key].type, prefix, values)
@@ -115,6 +130,9 @@ class _Reader:
         if key == "calls":
             values[key] = self._calls(node)
             return
+        if key == "stages":
+            values[key] = self._stages(node)
+            return
         if key in _NESTED:
             values[key] = self.fields(node, _NESTED[key], f"{key}.")
             return
@@ -130,6 +148,17 @@ class _Reader:
             values[key] = msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
             self._add(node, f"{prefix}{key} is {value!r}; {_plain(str(error))}.")
+
+    def _stages(self, node: yaml.Node) -> list[dict[str, Any]]:
+        if not isinstance(node, yaml.SequenceNode):
+            self._add(node, "stages must be a list of {name, seconds, rate_per_s}.")
+            return []
+        found = [self.fields(item, Stage, f"stages[{index}].") for index, item in enumerate(node.value)]
+        names: dict[str, int] = {}
+        for index, (item, stage) in enumerate(zip(node.value, found, strict=True)):
+            if "name" in stage and names.setdefault(stage["name"], index) != index:
+                self._add(item, f"stages[{index}] has the name {stage['name']} of stages[{names[stage['name']]}].")
+        return found
 
     def _calls(self, node: yaml.Node) -> list[dict[str, Any]]:
         if not isinstance(node, yaml.SequenceNode):
@@ -180,13 +209,22 @@ class _Reader:
             self._add(nodes["source_addresses"], "source_addresses are of no use to reach a Unix socket.")
         if len({address.version for address in (*sources, *targets) if address}) > 1 and sources:
             self._add(nodes["source_addresses"], "source_addresses and targets mix IPv4 and IPv6.")
+        if values.get("stages"):
+            self._hold_of_stages(nodes, values)
         if "connections" in values:
             self._kinds(nodes, values)
+            self.problems += shape_problems(nodes, values)
         workers, connections = values.get("workers"), values.get("connections", math.inf)
         if isinstance(workers, int) and workers > connections:
             self._add(nodes["workers"], f"workers is {workers}, more than the {connections} connections they share.")
         if (start_at := values.get("start_at")) is not None and start_at < time.time():
             self._add(nodes["start_at"], f"start_at is {time.time() - start_at:,.1f} s in the past.")
+
+    def _hold_of_stages(self, nodes: dict[str, yaml.Node], values: dict[str, Any]) -> None:
+        """The hold is as long as its stages; whoever gives its length too must have added them up."""
+        seconds = sum(stage.get("seconds", 0) for stage in values["stages"])
+        if values.setdefault("hold_s", seconds) != seconds:
+            self._add(nodes["hold_s"], f"hold_s is {values['hold_s']}, but stages take {seconds} s; leave hold_s.")
 
     def _place(self, nodes: dict[str, yaml.Node], values: dict[str, Any], prefix: str) -> None:
         """Where a target is: an IP address with a port, or a path."""
@@ -270,11 +308,7 @@ class _Reader:
             self._add(node, "registry.remote needs a second target.")
 
     def _add(self, node: yaml.Node, sentence: str) -> None:
-        self.problems.append((_line(node), sentence))
-
-
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
+        self.problems.append((line_of(node), sentence))
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

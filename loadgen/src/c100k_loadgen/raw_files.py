@@ -29,7 +29,8 @@ class RawFiles:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._seconds = list(self._rows("seconds"))
+        # Runs from before plans could close connections have no column of those.
+        self._seconds = [{"reopening": "0", **row} for row in self._rows("seconds")]
         self._causes = list(self._rows("causes"))
         self._said = list(self._rows("said"))
         self._calls = list(self._rows("calls"))
@@ -82,6 +83,14 @@ class RawFiles:
         for row in self._said:
             counts[row["words"]] += int(row["count"])
         return dict(counts)
+
+    def rows_of(self, name: str) -> list[Row]:
+        """The rows of a kind of file that few runs have, such as `pings`."""
+        return list(self._rows(name))
+
+    def sum_of(self, name: str, column: str) -> int:
+        """The sum of a column of such files."""
+        return sum(int(row[column]) for row in self._rows(name))
 
     def causes(self, kind: Kind, phase: Phase | None = None) -> dict[str, int]:
         """How often each cause was counted, the most frequent first; in all phases, or in one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hdrh.histogram import HdrHistogram
@@ -30,6 +31,18 @@ def count_index(value_us: int) -> int:
     """The place of a value among the counts; the same for all values that three digits cannot tell apart."""
     bucket = (value_us | 2047).bit_length() - 11
     return (bucket << 10) + (value_us >> bucket)
+
+
+def combined(intervals: Sequence[Interval]) -> Interval:
+    """Intervals of the same second as one: their counts are added."""
+    filled = [interval for interval in intervals if interval.samples]
+    if len(filled) < 2:
+        return filled[0] if filled else _EMPTY
+    whole = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
+    for interval in filled:
+        whole.decode_and_add(interval.encoded)
+    encoded = str(whole.encode(), "ascii")
+    return Interval(whole.get_total_count(), max(interval.max_us for interval in filled), encoded)
 
 
 COUNTS = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS).counts_len

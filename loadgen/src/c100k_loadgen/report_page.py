@@ -7,7 +7,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from c100k_loadgen.results import Distribution, Results
+from c100k_loadgen.causes import planned
+from c100k_loadgen.distribution import Distribution
+from c100k_loadgen.results import Results
+from c100k_loadgen.stage_results import StageResults
 from c100k_loadgen.summary import label, milliseconds
 from c100k_loadgen.thresholds import Judgement, describe
 
@@ -59,6 +62,7 @@ def page(results: Results, judgement: Judgement) -> str:
         _table((each.threshold, describe(each), "ok" if each.passed else "broken") for each in judgement.thresholds),
         "<h2>Response and service time, ms</h2>",
         _distributions(results),
+        *_stages(results),
         "<h2>Response time by second, ms</h2>",
         _chart(latency, "s"),
         "<h2>Messages by second</h2>",
@@ -86,6 +90,25 @@ def _facts(results: Results) -> Iterable[tuple[str, str]]:
     yield "connections", f"{connections.held_min:,} of {connections.target:,} held for {results.hold_s} s"
     yield "messages", f"{messages.answered:,} of {messages.intended:,} answered, {messages.rate_per_s:,.1f}/s"
     yield "errors", f"{messages.errors:,}, {messages.error_share:.3%}"
+    if results.pings is not None:
+        yield "pings", f"{results.pings.answered:,} of {results.pings.sent:,} answered"
+    if results.churn is not None:
+        yield "churn", f"{results.churn.closed:,} closed in their turn, {results.churn.back:,} open again"
+    if (storm := results.storm) is not None:
+        after = "" if storm.all_back_s is None else f", all of them after {storm.all_back_s:.2f} s"
+        yield "storm", f"{storm.closed:,} closed at once, {storm.back:,} open again{after}"
+
+
+def _stages(results: Results) -> Iterable[str]:
+    if results.stages:
+        head = ("stage", "s", "asked/s", "answered/s", "intended", "answered", "errors")
+        yield "<h2>Stages</h2>"
+        yield _table([head, *(_stage(stage) for stage in results.stages)])
+
+
+def _stage(stage: StageResults) -> tuple[str, ...]:
+    rates = f"{stage.asked_per_s:,.1f}", f"{stage.rate_per_s:,.1f}"
+    return stage.name, str(stage.seconds), *rates, f"{stage.intended:,}", f"{stage.answered:,}", f"{stage.errors:,}"
 
 
 def _troubles(results: Results) -> Iterable[tuple[str, str, str]]:
@@ -93,10 +116,11 @@ def _troubles(results: Results) -> Iterable[tuple[str, str, str]]:
         ("message", results.messages.causes),
         ("failed connect", results.connections.connect_errors),
         ("close", results.connections.closes),
+        ("ping", results.pings.causes if results.pings is not None else {}),
     )
     for kind, counts in kinds:
         for cause, count in counts.items():
-            if cause != "stop":
+            if kind != "close" or not (cause == "stop" or planned(cause)):
                 yield kind, cause, f"{count:,}"
     for words, count in results.said.items():
         yield "said", words, f"{count:,}"
@@ -106,6 +130,13 @@ def _distributions(results: Results) -> str:
     rows: list[tuple[str, ...]] = [("", *(label(name) for name in _SHOWN))]
     for name, distribution in (("response", results.response_ms), ("service", results.service_ms)):
         rows.append(_row(name, distribution))
+    rows += [_row(f"stage {stage.name}", stage.response_ms) for stage in results.stages]
+    if results.pings is not None:
+        rows.append(_row("ping", results.pings.response_ms))
+    if results.churn is not None:
+        rows.append(_row("connect, churn", results.churn.connect_ms))
+    if results.storm is not None:
+        rows.append(_row("connect, storm", results.storm.connect_ms))
     rows += [_row(call.name, call.response_ms) for call in results.calls if call.response_ms is not None]
     return _table(rows)
 

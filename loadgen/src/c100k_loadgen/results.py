@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from hdrh.histogram import HdrHistogram
 
 from c100k_loadgen import generator_file
+from c100k_loadgen.causes import UNSENT
+from c100k_loadgen.distribution import Distribution, value_at
 from c100k_loadgen.errors import ResultsError
 from c100k_loadgen.generator_file import GeneratorRecord
 from c100k_loadgen.plan import Plan
 from c100k_loadgen.raw_files import RawFiles, Row
+from c100k_loadgen.reopening_results import Churned, Stormed, churned, stormed
+from c100k_loadgen.stage_results import StageResults, stage_results
 from c100k_loadgen.words import most_frequent
 
 SCHEMA_VERSION = 1
-
-#: The percentiles of a distribution, by their names.
-PERCENTILES = {"p50": 50.0, "p75": 75.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9, "p9999": 99.99}
-
-#: Points of the curve of a distribution.
-_CURVE = (0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.9, 99.95, 99.99, 99.999)
 
 #: What servers said that is told.
 _SAID_MOST = 10
@@ -31,43 +28,14 @@ _SAID_MOST = 10
 _SLIP_P99_MAX_MS = 50.0
 
 
-class Distribution(msgspec.Struct, frozen=True):
-    """Milliseconds; null when there are no samples. `curve` has pairs of a percentile and its value."""
-
-    samples: int
-    min: float | None = None
-    mean: float | None = None
-    p50: float | None = None
-    p75: float | None = None
-    p90: float | None = None
-    p95: float | None = None
-    p99: float | None = None
-    p999: float | None = None
-    p9999: float | None = None
-    max: float | None = None
-    curve: list[tuple[float, float]] = []
-
-    @classmethod
-    def of(cls, histogram: HdrHistogram) -> Distribution:
-        samples = int(histogram.get_total_count())
-        if not samples:
-            return cls(0)
-        return cls(
-            samples,
-            min=histogram.get_min_value() / 1000,
-            mean=histogram.get_mean_value() / 1000,
-            max=histogram.get_max_value() / 1000,
-            curve=[(percent, value_at(histogram, percent)) for percent in _CURVE],
-            **{name: value_at(histogram, percent) for name, percent in PERCENTILES.items()},
-        )
-
-
 class Connections(msgspec.Struct, frozen=True):
-    """`held_min` is the fewest in any second of the hold; failures and closes are those of the whole run."""
+    """`connected_min` is the fewest in any second of the hold, and `held_min` the fewest with those that the plan
+    itself had closed and that were on their way back. Failures and closes are those of the whole run."""
 
     target: int
     opened: int
     peak: int
+    connected_min: int
     held_min: int
     connect_errors: dict[str, int]
     closes: dict[str, int]
@@ -83,6 +51,15 @@ class Messages(msgspec.Struct, frozen=True):
     error_share: float
     rate_per_s: float
     causes: dict[str, int]
+
+
+class Pings(msgspec.Struct, frozen=True):
+    """The heartbeats of the settle and the hold phase, which are not among the messages; times are of the hold."""
+
+    sent: int
+    answered: int
+    causes: dict[str, int]
+    response_ms: Distribution
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -139,6 +116,10 @@ class Results(msgspec.Struct, frozen=True):
     response_ms: Distribution
     service_ms: Distribution
     slip_ms: Distribution
+    stages: list[StageResults]
+    pings: Pings | None
+    churn: Churned | None
+    storm: Stormed | None
     generator: Generator
     said: dict[str, int]
     doubts: list[str]
@@ -160,6 +141,7 @@ def read_results(directory: Path) -> Results:
     hold_s = len({row["t"] for row in raw.rows("hold")})
     service, slip = (Distribution.of(raw.histogram("hold", tag)) for tag in ("service", "slip"))
     generator = _generator(record, raw)
+    stages = stage_results(plan, raw)
     return Results(
         schema_version=SCHEMA_VERSION,
         run_id=record.run_id,
@@ -176,16 +158,15 @@ def read_results(directory: Path) -> Results:
         response_ms=Distribution.of(raw.histogram("hold", "response")),
         service_ms=service,
         slip_ms=slip,
+        stages=stages,
+        pings=_pings(raw) if plan.heartbeat_s else None,
+        churn=churned(raw) if plan.churn_per_s else None,
+        storm=stormed(raw) if plan.storm is not None else None,
         generator=generator,
         said=most_frequent(raw.said(), _SAID_MOST),
-        doubts=list(_doubts(generator, slip)),
+        doubts=list(_doubts(generator, slip, stages)),
         seconds=list(_seconds(raw)),
     )
-
-
-def value_at(histogram: HdrHistogram, percent: float) -> float:
-    """A percentile of microseconds, in milliseconds."""
-    return float(histogram.get_value_at_percentile(percent)) / 1000
 
 
 def _place(plan: Plan, index: int) -> str:
@@ -204,12 +185,13 @@ def _place(plan: Plan, index: int) -> str:
 def _connections(raw: RawFiles, target: int) -> Connections:
     # A worker that died writes no rows, which is why its connections count as gone.
     by_second = {t: _sum(rows, "connected") for t, rows in raw.seconds().items()}
-    held = [by_second[int(row["t"])] for row in raw.rows("hold")]
+    hold = [rows for rows in raw.seconds().values() if rows[0]["phase"] == "hold"]
     return Connections(
         target=target,
         opened=sum(_sum(rows, "opened") for rows in raw.seconds().values()),
         peak=max(by_second.values(), default=0),
-        held_min=min(held, default=0),
+        connected_min=min((_sum(rows, "connected") for rows in hold), default=0),
+        held_min=min((_sum(rows, "connected") + _sum(rows, "reopening") for rows in hold), default=0),
         connect_errors=raw.causes("connect_error"),
         closes=raw.causes("close"),
     )
@@ -218,7 +200,7 @@ def _connections(raw: RawFiles, target: int) -> Connections:
 def _messages(raw: RawFiles, sent: int, answered: int, hold_s: int) -> Messages:
     """The logs are by the phase of the intended send: `slip` has each message that was sent, `service` each answer."""
     causes = raw.causes("message_error", "hold")
-    intended = sent + causes.get("not_connected", 0) + causes.get("queue_full", 0)
+    intended = sent + sum(causes.get(cause, 0) for cause in UNSENT)
     errors = sum(causes.values())
     return Messages(
         intended=intended,
@@ -243,6 +225,15 @@ def _calls(plan: Plan, raw: RawFiles) -> list[Call]:
     return found
 
 
+def _pings(raw: RawFiles) -> Pings:
+    return Pings(
+        sent=raw.sum_of("pings", "sent"),
+        answered=raw.sum_of("pings", "answered"),
+        causes=raw.causes("ping_error"),
+        response_ms=Distribution.of(raw.histogram("hold", "ping")),
+    )
+
+
 def _generator(record: GeneratorRecord, raw: RawFiles) -> Generator:
     hold = [rows for rows in raw.seconds().values() if rows[0]["phase"] == "hold"]
     return Generator(
@@ -265,16 +256,17 @@ def _cpu_us_per_message(seconds: list[list[Row]]) -> float | None:
     return (last - first) / answered * 1e6
 
 
-def _doubts(generator: Generator, slip: Distribution) -> Iterator[str]:
+def _doubts(generator: Generator, slip: Distribution, stages: Sequence[StageResults]) -> Iterator[str]:
     if generator.workers_died:
         yield f"{generator.workers_died} of {generator.workers} worker processes died"
     if generator.stop_reason != "completed":
         yield f"the run did not come to its end: {generator.stop_reason.replace('_', ' ')}"
-    if slip.p99 is not None and slip.p99 >= _SLIP_P99_MAX_MS:
-        yield (
-            f"the generator itself was late: 1 of 100 messages left {slip.p99:.0f} ms or more after their time; "
-            "ask for a lower rate, or give it more cores"
-        )
+    for part, late in (("", slip), *((f" in the stage {stage.name}", stage.slip_ms) for stage in stages)):
+        if late.p99 is not None and late.p99 >= _SLIP_P99_MAX_MS:
+            yield (
+                f"the generator itself was late{part}: 1 of 100 messages left {late.p99:.0f} ms or more after their "
+                "time; ask for a lower rate, or give it more cores"
+            )
 
 
 def _seconds(raw: RawFiles) -> Iterator[Second]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 from typing import NamedTuple
 
 import msgspec
@@ -19,9 +17,6 @@ from c100k_loadgen.messages import (
     resume_request,
 )
 from c100k_loadgen.tcp import TcpSession
-
-#: Close at once with a reset: what cannot be delivered is not kept by the kernel, and sent again for minutes.
-_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Resumption(NamedTuple):
@@ -131,12 +126,6 @@ class ResumableConnection(TcpSession):
             self.write(resume_request(session.id, session.event_id))
         else:
             self.write(initialize_request(self._protocol, resumable=True))
-
-    def break_off(self, cause: str) -> None:
-        """Give the connection to a host up that is not there any more."""
-        if self._transport is not None:
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.fail(cause)
 
     def _handshake(self, line: bytes) -> None:
         try:

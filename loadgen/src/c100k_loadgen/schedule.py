@@ -6,6 +6,7 @@ import bisect
 import math
 import random
 from array import array
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 #: Times are floats, so an event that lies on a boundary may come out a rounding error before it. Events closer to a
@@ -38,6 +39,10 @@ class Schedule(NamedTuple):
             return 0
         passed = max(0, math.ceil((min(t, self.end) - self.start) * self.per_s - self.offset - _ROUNDING))
         return passed if self.limit is None else min(passed, self.limit)
+
+    def holds(self, k: int) -> bool:
+        """Whether event `k` lies before the end."""
+        return k < self.due(self.end)
 
     def limited(self, limit: int) -> Schedule:
         """The same, but without the events from `limit` on."""
@@ -75,9 +80,70 @@ class PoissonSchedule:
             self._first = passed - _KEPT
         return passed if self._limit is None else min(passed, self._limit)
 
+    def holds(self, k: int) -> bool:
+        """Whether event `k` lies before the end."""
+        return self.per_s > 0 and self.time_of(k) < self.end
+
     def limited(self, limit: int) -> PoissonSchedule:
         self._limit = limit
         return self
 
 
-AnySchedule: TypeAlias = Schedule | PoissonSchedule
+class StagedSchedule:
+    """Schedules one after the other, each from where the last one ends: the events of a later one come after all of
+    those before it."""
+
+    __slots__ = ("_first", "_limit", "_parts", "_starts", "end", "per_s")
+
+    def __init__(self, parts: Sequence[tuple[float, Schedule | PoissonSchedule]]) -> None:
+        """`parts` are schedules and when they start."""
+        self._starts = [start for start, _ in parts]
+        self._parts = [part for _, part in parts]
+        self._first = [0]  # the first event of each part, of as many as were reached
+        self._limit: int | None = None
+        self.end = self._parts[-1].end
+        self.per_s = max(part.per_s for part in self._parts)
+
+    def time_of(self, k: int) -> float:
+        index = bisect.bisect_right(self._first, k) - 1
+        while not self._parts[index].holds(k - self._first[index]):
+            index += 1
+            if index == len(self._parts):
+                return math.inf
+            self._reach(index)
+        return self._parts[index].time_of(k - self._first[index])
+
+    def due(self, t: float) -> int:
+        index = max(0, bisect.bisect_right(self._starts, t) - 1)
+        self._reach(index)
+        passed = self._first[index] + self._parts[index].due(t)
+        return passed if self._limit is None else min(passed, self._limit)
+
+    def _reach(self, index: int) -> None:
+        while len(self._first) <= index:
+            part = self._parts[len(self._first) - 1]
+            self._first.append(self._first[-1] + part.due(part.end))
+
+    def limited(self, limit: int) -> StagedSchedule:
+        self._limit = limit
+        return self
+
+
+class StepSchedule(NamedTuple):
+    """`events` in `steps` bursts that are equal, or differ by one, one burst each `step_s` from `start` on."""
+
+    start: float
+    step_s: float
+    steps: int
+    events: int
+
+    def time_of(self, k: int) -> float:
+        return self.start + k * self.steps // self.events * self.step_s
+
+    def due(self, t: float) -> int:
+        """How many events lie before the moment `t`."""
+        begun = min(self.steps, max(0, math.ceil((t - self.start) / self.step_s - _ROUNDING)))
+        return -(-begun * self.events // self.steps)
+
+
+AnySchedule: TypeAlias = Schedule | PoissonSchedule | StagedSchedule

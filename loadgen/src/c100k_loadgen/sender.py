@@ -7,9 +7,10 @@ process was late. Response time counts from there (no coordinated omission), ser
 from __future__ import annotations
 
 import asyncio
+import bisect
 import math
 import time
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -17,6 +18,7 @@ import msgspec
 from c100k_loadgen.alarm import Alarm
 from c100k_loadgen.calls import Calls
 from c100k_loadgen.connection import Connection, State
+from c100k_loadgen.heartbeats import Heartbeats
 from c100k_loadgen.messages import decode_envelope, decode_message, reply_to
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.recorder import Interval, Recorder
@@ -47,6 +49,27 @@ class Recorders:
         self.slip = Recorder()
 
 
+class StageRecorders(Recorders):
+    """What is measured of the messages of one stage of the hold; `causes` are those of what went wrong, by target."""
+
+    __slots__ = ("begins_at", "causes", "name")
+
+    def __init__(self, name: str, begins_at: float) -> None:
+        super().__init__()
+        self.name = name
+        self.begins_at = begins_at
+        self.causes: Counter[tuple[str, str]] = Counter()
+
+    def take_causes(self) -> Counter[tuple[str, str]]:
+        """The causes since the last call."""
+        taken, self.causes = self.causes, Counter()
+        return taken
+
+
+def _begin_of(stage: StageRecorders) -> float:
+    return stage.begins_at
+
+
 class CallRecord:
     """What is measured of one call of a mix: messages of the hold since the last `take`."""
 
@@ -69,8 +92,9 @@ class CallRecord:
 class Sender:
     """Sends the messages of `schedule` over the live connections in turn.
 
-    `hold_at` parts the schedule into the settle and the hold phase. `others` are further recorders of some senders,
-    each with the phase and the tag that they are logged under. Messages are `framed` by their connection where
+    `hold_at` parts the schedule into the settle and the hold phase, and `stages` part the hold. `hold` are the
+    recorders of the hold, or of the stage that messages are being sent of. `others` are further recorders of some
+    senders, each with the phase and the tag that they are logged under. Messages are `framed` by their connection where
     the transport wants more than the line itself. When it is woken at or after `boundary` it calls
     `at_boundary` first, so that a second's row is written before anything of the next second is done.
     """
@@ -86,18 +110,23 @@ class Sender:
         *,
         framed: bool,
         at_boundary: Callable[[float], None],
+        stages: Sequence[StageRecorders] = (),
     ) -> None:
         self.live: list[Connection] = []
         self.outstanding: dict[int, Outstanding] = {}  # by id, so oldest intended send first
         self.boundary = math.inf
         self.settle = Recorders()
-        self.hold = Recorders()
+        self.stages = stages
+        self.hold = stages[0] if stages else Recorders()
         self.by_call = [CallRecord(name) for name in calls.names]
+        self.heartbeats: Heartbeats | None = None
         self.others: Sequence[tuple[Phase, str, Recorder]] = ()
         self._tally = tally
         self._totals = tally.totals
         self._schedule = schedule
         self._hold_at = hold_at
+        self._recorded_from = hold_at  # what is intended from here on is recorded in `hold`
+        self._next_stage_at = stages[1].begins_at if len(stages) > 1 else math.inf
         self._calls = calls
         self._framed = framed
         self._timeout_s = timeout_s
@@ -114,10 +143,19 @@ class Sender:
         self.live.append(connection)
 
     def remove(self, connection: Connection) -> None:
+        """Take a connection out of `live`, unless that was done before."""
+        if connection.place < 0:
+            return
         last = self.live.pop()
         if last is not connection:
             last.place = connection.place
             self.live[connection.place] = last
+        connection.place = -1
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits for an answer, or to be sent."""
+        return not self.outstanding
 
     def intended_before(self, t: float) -> int:
         return self._schedule.due(t)
@@ -141,6 +179,8 @@ class Sender:
 
     def send_due(self, until: float) -> None:
         """Send every message intended before `until` that was not sent yet. Message `k` has the id `k + 1`."""
+        if until > self._next_stage_at:
+            self._enter_stage(until)
         schedule, first, live = self._schedule, self._taken, self.live
         self._taken = due = schedule.due(until)
         # More messages than connections: those for the same connection go out in one write.
@@ -153,7 +193,7 @@ class Sender:
             if turn >= len(live):
                 turn = 0
                 if not live:
-                    self._tally.message_error(self._phase_of(intended), "", "not_connected")
+                    self._went_wrong(intended, "", "not_connected")
                     continue
             connection = live[turn]
             turn += 1
@@ -163,7 +203,8 @@ class Sender:
             now = clock()
             outstanding[k + 1] = connection, intended, now, text
             slip_us = int((now - intended) * 1e6)
-            (self.hold if intended >= self._hold_at else self.settle).slip.record(slip_us if slip_us > 0 else 0)
+            recorders = self.hold if intended >= self._recorded_from else self._recorders_of(intended)
+            recorders.slip.record(slip_us if slip_us > 0 else 0)
             self._totals.sent += 1
             if mixed and intended >= self._hold_at:
                 mixed[self._calls.index(k + 1)].sent += 1
@@ -175,6 +216,28 @@ class Sender:
         if batches:
             for connection, lines in batches.items():
                 connection.write(b"".join(lines))
+
+    def _enter_stage(self, until: float) -> None:
+        """Record in the last stage that begins before `until`; what was intended earlier is looked up."""
+        index = bisect.bisect_left(self.stages, until, key=_begin_of) - 1
+        self.hold, self._recorded_from = self.stages[index], self.stages[index].begins_at
+        rest = self.stages[index + 1 :]
+        self._next_stage_at = rest[0].begins_at if rest else math.inf
+
+    def _recorders_of(self, intended: float) -> Recorders:
+        """Where a message is recorded, whenever it was intended."""
+        if intended < self._hold_at:
+            return self.settle
+        return self._stage_of(intended) if self.stages else self.hold
+
+    def _stage_of(self, intended: float) -> StageRecorders:
+        return self.stages[bisect.bisect_right(self.stages, intended, key=_begin_of) - 1]
+
+    def _went_wrong(self, intended: float, target: str, cause: str) -> None:
+        """Count a message that was not answered as it should be."""
+        self._tally.message_error(self._phase_of(intended), target, cause)
+        if self.stages and intended >= self._hold_at:
+            self._stage_of(intended).causes[target, cause] += 1
 
     def _phase_of(self, intended: float) -> Phase:
         return "hold" if intended >= self._hold_at else "settle"
@@ -192,7 +255,7 @@ class Sender:
         request_id = message.id
         outstanding = self.outstanding.get(request_id)  # type: ignore[arg-type]
         if outstanding is None or outstanding[0] is not connection:
-            self._unexpected(connection, request_id)
+            self._unexpected(connection, request_id, "" if message.error is None else "rpc_error")
             return
         del self.outstanding[request_id]  # type: ignore[arg-type]
         _, intended, sent, text = outstanding
@@ -202,12 +265,12 @@ class Sender:
             return
         result = message.result
         if message.error is not None or (result is not None and result.isError):
-            self._tally.message_error(self._phase_of(intended), connection.target, "rpc_error")
+            self._went_wrong(intended, connection.target, "rpc_error")
             self._tally.words.add(of_failure(message))
         elif result is None or (text is not None and (len(result.content) != 1 or result.content[0].text != text)):
-            self._tally.message_error(self._phase_of(intended), connection.target, "wrong_payload")
+            self._went_wrong(intended, connection.target, "wrong_payload")
         else:
-            recorders = self.hold if intended >= self._hold_at else self.settle
+            recorders = self.hold if intended >= self._recorded_from else self._recorders_of(intended)
             recorders.response.record(int(response_s * 1e6) if response_s > 0 else 0)
             recorders.service.record(int((now - sent) * 1e6))
             self._totals.answered += 1
@@ -226,19 +289,22 @@ class Sender:
             return
         outstanding = self.outstanding.get(envelope.id)  # type: ignore[arg-type]
         if outstanding is None or outstanding[0] is not connection:
-            self._unexpected(connection, envelope.id)
+            self._unexpected(connection, envelope.id, "" if envelope.error is None else "rpc_error")
             return
         self._take(envelope.id)  # type: ignore[arg-type]
-        self._tally.message_error(self._phase_of(outstanding[1]), connection.target, "wrong_payload")
+        self._went_wrong(outstanding[1], connection.target, "wrong_payload")
 
     def _asked(self, connection: Connection, request_id: int | str | None, method: str) -> None:
         """A request of the server gets its reply; a notification needs none."""
         if request_id is not None:
             connection.send(reply_to(request_id, method))
 
-    def _unexpected(self, connection: Connection, request_id: int | str | None) -> None:
-        """An answer to no request that is outstanding here: late ones were counted when they were given up."""
+    def _unexpected(self, connection: Connection, request_id: int | str | None, cause: str = "") -> None:
+        """An answer to no message that is outstanding here: to a ping, with the `cause` of its failure, or to nothing.
+        Late ones were counted when they were given up."""
         if isinstance(request_id, int):
+            if self.heartbeats is not None and self.heartbeats.settled(connection, request_id, cause):
+                return
             if self._given_up.get(request_id) is connection:
                 del self._given_up[request_id]
                 return
@@ -250,9 +316,11 @@ class Sender:
         """A request was answered by the transport alone; one that has timed out was counted then."""
         if self._given_up.pop(request_id, None) is not None:
             return
+        if self.heartbeats is not None and self.heartbeats.settled(connection, request_id, cause):
+            return
         outstanding = self.outstanding.pop(request_id, None)
         if outstanding is not None:
-            self._tally.message_error(self._phase_of(outstanding[1]), connection.target, cause)
+            self._went_wrong(outstanding[1], connection.target, cause)
 
     def expire(self, now: float) -> None:
         """Give up requests whose time is over, counted from their intended send."""
@@ -274,17 +342,26 @@ class Sender:
         return self.outstanding.pop(request_id)
 
     def _give_up(self, connection: Connection, intended: float, now: float) -> None:
-        phase = self._phase_of(intended)
-        self._tally.message_error(phase, connection.target, "timeout")
-        (self.hold if phase == "hold" else self.settle).response.record(int((now - intended) * 1e6))
+        self._went_wrong(intended, connection.target, "timeout")
+        self._recorders_of(intended).response.record(int((now - intended) * 1e6))
 
     def drop_all(self) -> None:
         """Every connection has ended, for good."""
         self.drop_lost()
+
+    def drop(self, connections: set[Connection], cause: str) -> None:
+        """Count the requests of connections that are about to be broken off."""
+        for request_id in [each for each, entry in self.outstanding.items() if entry[0] in connections]:
+            connection, intended, *_ = self._take(request_id)
+            self._went_wrong(intended, connection.target, cause)
+
+    def owing(self) -> set[Connection]:
+        """The connections that owe an answer."""
+        return {entry[0] for entry in self.outstanding.values()}
 
     def drop_lost(self) -> None:
         """Count the requests whose connection ended before it answered."""
         lost = [request_id for request_id, entry in self.outstanding.items() if entry[0].state is State.ENDED]
         for request_id in lost:
             connection, intended, *_ = self._take(request_id)
-            self._tally.message_error(self._phase_of(intended), connection.target, "connection_lost")
+            self._went_wrong(intended, connection.target, "connection_lost")

@@ -130,7 +130,7 @@ class Sessions:
     def _target_dead(self, target: str) -> None:
         for connection in list(self._sender.live):
             if connection.target == target and connection.state is State.LIVE:
-                resumable(connection).break_off("target_dead")
+                connection.reset("target_dead")
         self._opener.give_up_target(target, "target_dead")
 
     # What connections ask and tell their owner.

@@ -6,6 +6,7 @@ import argparse
 import datetime
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from c100k_loadgen.url import parse_url, target_of
 _RAMP_PER_S = 500
 #: And processes, which take a while to start.
 _PROCESSES_PER_S = 5
+
+#: Options that are a field of the plan by another name.
+_SHAPE = {"heartbeat": "heartbeat_s", "think": "think_s", "churn": "churn_per_s"}
+
+_STAGE = re.compile(r"([^:]+):(\d+):(\d+(?:\.\d+)?)")
 
 _DEFAULTS: dict[str, Any] = {
     "connections": 10,
@@ -46,6 +52,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="open connections evenly over this time (1 s for each 500, or 5 processes)",
     )
     option("--settle", type=int, metavar="SECONDS", help="call at the full rate so long before measuring (2)")
+    option(
+        "--stage",
+        action="append",
+        metavar="NAME:SECONDS:RATE",
+        help="measure so long at so many calls a second, instead of --duration and --rate; may be repeated",
+    )
+    option("--heartbeat", type=float, metavar="SECONDS", help="ping each session this often (never)")
+    option("--think", type=float, metavar="SECONDS", help="let a connection rest so long after each answer (0)")
+    option("--churn", type=float, metavar="N", help="close N connections a second, and open them again (0)")
     option("--timeout", type=float, metavar="SECONDS", help="for a connect and for each call (10)")
     option("--tool", metavar="NAME", help="the tool to call (echo, whose answers are held against what was sent)")
     option("--arguments", metavar="JSON", help="its arguments, an object; @FILE reads them from a file")
@@ -86,6 +101,9 @@ def plan_of(address: str, options: argparse.Namespace) -> Plan:
     chosen = {**_DEFAULTS, **given}
     kind = chosen.get("connection", "auto")
     protocol = chosen.get("protocol", "auto")
+    stages = [_stage(text) for text in given.get("stage", [])]
+    if stages and "duration" in given:
+        raise PlanError(address, ["--duration is what the stages take together; leave it."])
     fields: dict[str, Any] = {
         "schema_version": 1,
         "run_id": f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-load",
@@ -94,18 +112,17 @@ def plan_of(address: str, options: argparse.Namespace) -> Plan:
         "transport": url.transport,
         "connection": kind if "connection" in given or protocol == "auto" else _kind_of(protocol),
         "connections": chosen["connections"],
-        "rate_per_s": 0 if kind == "listen" and "rate" not in given else chosen["rate"],
+        "rate_per_s": _rate_per_s(kind, given, stages),
         "ramp_s": chosen.get(
             "ramp", math.ceil(chosen["connections"] / (_PROCESSES_PER_S if url.command else _RAMP_PER_S))
         ),
         "settle_s": chosen["settle"],
-        "hold_s": chosen["duration"],
+        **({"stages": stages} if stages else {"hold_s": chosen["duration"]}),
         "timeout_s": chosen["timeout"],
         "reconnect": not chosen.get("no_reconnect", False),
     }
-    for name in ("payload_bytes", "workers", "arrivals", "seed"):
-        if name in given:
-            fields[name] = given[name]
+    fields |= {name: given[name] for name in ("payload_bytes", "workers", "arrivals", "seed") if name in given}
+    fields |= {field: given[name] for name, field in _SHAPE.items() if name in given}
     if "arguments" in given or "data" in given or given.get("tool", "echo") != "echo":
         call: dict[str, Any] = {"tool": chosen["tool"], "arguments": _arguments(given.get("arguments", "{}"))}
         fields["calls"] = [{**call, **({"data": given["data"]} if "data" in given else {})}]
@@ -119,6 +136,20 @@ def plan_of(address: str, options: argparse.Namespace) -> Plan:
     nowhere = {"command": list(url.command)} if url.command else {"address": "127.0.0.1", "port": 1}
     check_credentials(make_plan({**fields, "targets": [{"name": "server", **nowhere}]}, address))
     return make_plan({**fields, "targets": [target_of(url)]}, address)
+
+
+def _rate_per_s(kind: str, given: dict[str, Any], stages: list[dict[str, Any]]) -> Any:
+    """The rate of the measuring, or of the settling before the stages: that of the first, unless another is given."""
+    default = 0 if kind == "listen" else stages[0]["rate_per_s"] if stages else _DEFAULTS["rate"]
+    return given.get("rate", default)
+
+
+def _stage(text: str) -> dict[str, Any]:
+    match = _STAGE.fullmatch(text)
+    if match is None:
+        raise PlanError("--stage", [f"{text!r} is no stage; write one like warm:30:100, which is NAME:SECONDS:RATE."])
+    name, seconds, rate = match.groups()
+    return {"name": name, "seconds": int(seconds), "rate_per_s": float(rate)}
 
 
 def _kind_of(protocol: str) -> str:

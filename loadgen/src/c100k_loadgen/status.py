@@ -32,7 +32,8 @@ class WorkerStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts are since the start and over all workers, dead ones with what they last reported; `connected` is now.
+    """Counts are since the start and over all workers, dead ones with what they last reported; `connected` is now, and
+    `stage` that of the hold, if it has any.
 
     `said` is what servers said most often when they refused something.
     """
@@ -40,6 +41,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     host: str
     state: RunState
+    stage: str
     phase_ends_at: int | None
     ends_at: int
     target: int
@@ -55,6 +57,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     away: int
     resumed: int
     said: dict[str, int]
+    reopening: int
     last_second: LastSecond | None
     workers: list[WorkerStatus]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from c100k_loadgen.results import Distribution, Results
+from c100k_loadgen.causes import planned
+from c100k_loadgen.distribution import Distribution
+from c100k_loadgen.results import Results
 from c100k_loadgen.thresholds import Judgement, describe
 from c100k_loadgen.words import describe as describe_words
 
@@ -14,7 +16,16 @@ _SHOWN = ("min", "p50", "p75", "p90", "p95", "p99", "p999", "max")
 def text(results: Results, judgement: Judgement) -> str:
     """The summary, without a newline at its end."""
     return "\n".join(
-        [*_asked(results), *_measured(results), "", *_by_call(results), *_spectrum(results), *_judged(judgement)]
+        [
+            *_asked(results),
+            *_measured(results),
+            *_disturbed(results),
+            "",
+            *_by_stage(results),
+            *_by_call(results),
+            *_spectrum(results),
+            *_judged(judgement),
+        ]
     )
 
 
@@ -29,9 +40,9 @@ def milliseconds(value: float | None) -> str:
     return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
 
 
-def causes(counts: Mapping[str, int], *, without: str = "") -> str:
+def causes(counts: Mapping[str, int]) -> str:
     """Counts by cause, in brackets, or nothing."""
-    shown = ", ".join(f"{cause} {count:,}" for cause, count in counts.items() if cause != without)
+    shown = ", ".join(f"{cause} {count:,}" for cause, count in counts.items())
     return f" ({shown})" if shown else ""
 
 
@@ -47,11 +58,14 @@ def _asked(results: Results) -> Iterator[str]:
 def _measured(results: Results) -> Iterator[str]:
     connections, messages, generator = results.connections, results.messages, results.generator
     failed = sum(connections.connect_errors.values())
-    closed = sum(count for cause, count in connections.closes.items() if cause != "stop")
+    early = {cause: count for cause, count in connections.closes.items() if cause != "stop" and not planned(cause)}
+    least = f"{connections.held_min:,}"
+    if connections.connected_min < connections.held_min:
+        least = f"{connections.connected_min:,}, or {least} with those that the plan had closed and was opening again,"
     yield (
-        f"connections    peak {connections.peak:,}, never below {connections.held_min:,} in the hold; "
+        f"connections    peak {connections.peak:,}, never below {least} in the hold; "
         f"{failed:,} failed attempts{causes(connections.connect_errors)}, "
-        f"{closed:,} closed early{causes(connections.closes, without='stop')}"
+        f"{sum(early.values()):,} closed early{causes(early)}"
     )
     yield (
         f"messages       {messages.intended:,} intended, {messages.sent:,} sent, {messages.answered:,} answered: "
@@ -72,6 +86,39 @@ def _measured(results: Results) -> Iterator[str]:
         f"generator      {generator.workers} workers, {cost} of CPU a message, {generator.rss_bytes / 2**20:,.0f} MiB, "
         f"held up for {generator.loop_lag_max_ms:.0f} ms at most"
     )
+
+
+def _disturbed(results: Results) -> Iterator[str]:
+    """Heartbeats, and what the plan has closed."""
+    pings, churn, storm = results.pings, results.churn, results.storm
+    if pings is not None:
+        yield f"pings          {pings.sent:,} sent, {pings.answered:,} answered{causes(pings.causes)}"
+        yield f"{'ping ms':<14} {_line(pings.response_ms)}"
+    if churn is not None:
+        yield (
+            f"churn          {churn.closed:,} closed in their turn, {churn.back:,} open again; "
+            f"{churn.failed:,} failed attempts, {churn.refused:,} of them refused"
+        )
+        yield f"{'connect ms':<14} {_line(churn.connect_ms)}"
+    if storm is not None:
+        after = "" if storm.all_back_s is None else f", all of them after {storm.all_back_s:.2f} s"
+        yield (
+            f"storm          {storm.closed:,} closed at once, {storm.back:,} open again{after}; "
+            f"{storm.failed:,} failed attempts, {storm.refused:,} of them refused"
+        )
+        yield f"{'connect ms':<14} {_line(storm.connect_ms)}"
+
+
+def _by_stage(results: Results) -> Iterator[str]:
+    for stage in results.stages:
+        yield (
+            f"{stage.name}: {stage.seconds} s at {stage.asked_per_s:g}/s, {stage.intended:,} intended, "
+            f"{stage.answered:,} answered: {stage.rate_per_s:,.1f}/s; "
+            f"errors {stage.errors:,}, {stage.error_share:.3%}{causes(stage.causes)}"
+        )
+        yield f"{'  response ms':<14} {_line(stage.response_ms)}"
+    if results.stages:
+        yield ""
 
 
 def _line(distribution: Distribution) -> str:

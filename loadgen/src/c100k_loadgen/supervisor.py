@@ -265,6 +265,7 @@ class Supervisor:
             run_id=self._plan.run_id,
             host=self._plan.host,
             state=self._state(now),
+            stage=self._plan.stage_at(now),
             phase_ends_at=None if self._stop_reason else self._times.phase_ends_at(now),
             ends_at=self._times.stop_at,
             target=self._plan.connections,

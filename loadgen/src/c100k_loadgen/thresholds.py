@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from c100k_loadgen.distribution import PERCENTILES
 from c100k_loadgen.errors import ThresholdError
-from c100k_loadgen.results import PERCENTILES, Results
+from c100k_loadgen.results import Results
 
 #: What is judged when nothing is asked for.
 DEFAULT = ("errors<1%", "connections>=99%")

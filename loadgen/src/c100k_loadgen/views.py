@@ -89,7 +89,7 @@ def _parts(status: Status) -> list[str]:
     assert second is not None
     left = max(0, round(status.ends_at - time.time()))
     parts = [
-        f"{status.state:<6} {left:>4} s left",
+        f"{status.state:<6} {left:>4} s left" + (f"  {status.stage}" if status.stage else ""),
         f"{status.connected:,} of {status.target:,} connections",
         f"{second.sent:,} sent, {second.answered:,} answered in the second",
     ]
@@ -113,4 +113,5 @@ def _bar(status: Status, began_at: float) -> str:
     left = max(0.0, status.ends_at - time.time())
     share = 1 - min(1.0, left / max(1.0, status.ends_at - began_at))
     done = round(share * _BAR)
-    return f"{status.state:<6} [{'=' * done}{' ' * (_BAR - done)}] {left:4.0f} s left"
+    stage = f"  {status.stage}" if status.stage else ""
+    return f"{status.state:<6} [{'=' * done}{' ' * (_BAR - done)}] {left:4.0f} s left{stage}"

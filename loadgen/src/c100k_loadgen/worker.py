@@ -25,24 +25,29 @@ import msgspec
 import uvloop
 
 from c100k_loadgen import kinds
+from c100k_loadgen.arrivals import arrivals
 from c100k_loadgen.assignment import Assignment, Report, Totals
 from c100k_loadgen.calls import Calls, calls_of
 from c100k_loadgen.children import Children
 from c100k_loadgen.connection import MESSAGE_BOUND_BYTES, WRITE_BOUND_BYTES, Connection
 from c100k_loadgen.credentials import bearer, tls_context
 from c100k_loadgen.fan_out import Audience, Conductor, Publisher
+from c100k_loadgen.heartbeats import Heartbeats
 from c100k_loadgen.named_sessions import NamedSessions
 from c100k_loadgen.opener import Opener
 from c100k_loadgen.output import OwnCost, WorkerFiles
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.plan import Plan
-from c100k_loadgen.recorder import Interval
+from c100k_loadgen.planned_closes import PlannedCloses
+from c100k_loadgen.recorder import Interval, combined
 from c100k_loadgen.registry_sender import RegistrySender
-from c100k_loadgen.schedule import AnySchedule, PoissonSchedule, Schedule
-from c100k_loadgen.sender import Recorders, Sender
+from c100k_loadgen.roster import Roster
+from c100k_loadgen.schedule import AnySchedule, Schedule
+from c100k_loadgen.sender import Recorders, Sender, StageRecorders
 from c100k_loadgen.session_sender import SessionSender
 from c100k_loadgen.sessions import Sessions
 from c100k_loadgen.tally import Tally
+from c100k_loadgen.thinking_sender import ThinkingSender
 
 #: From linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
@@ -121,9 +126,26 @@ class Worker:
             self._connect = self._sessions.connect
             self._sender = sender
         else:
-            framed = plan.transport in ("http", "websocket")
-            self._sender = Sender(*self._sending(assignment), framed=framed, at_boundary=self._end_seconds)
+            self._sender = self._plain_sender(assignment)
         self._sender.boundary = self._second + 1 - self._epoch
+        self._roster: Roster | None = None
+        self._heartbeats: Heartbeats | None = None
+        self._planned_closes: PlannedCloses | None = None
+        if plan.heartbeat_s or plan.churn_per_s or plan.storm is not None:
+            self._roster = Roster(assignment)
+        if self._roster is not None and plan.heartbeat_s:
+            self._heartbeats = self._sender.heartbeats = self._heart(assignment, self._roster)
+        if self._roster is not None and (plan.churn_per_s or plan.storm is not None):
+            self._planned_closes = PlannedCloses(
+                assignment,
+                self._epoch,
+                self._roster,
+                self._opener,
+                leave=self._leave,
+                owing=self._owing,
+                drop=self._drop,
+                on_reopening=self._files.reopening,
+            )
         moments = [t - self._epoch for t in plan.publish_moments]
         self._audience = Audience(self._tally, moments, self._files.heard)
         # Publishers are shared out over the workers; their connections are numbered after all others.
@@ -141,14 +163,27 @@ class Worker:
     ) -> tuple[asyncio.AbstractEventLoop, Tally, AnySchedule, float, Calls, float]:
         """What every sender of this assignment is made with."""
         plan = assignment.plan
-        start, end = self._times.settle_at - self._epoch, self._times.stop_at - self._epoch
-        per_s = plan.rate_per_s / assignment.workers
-        schedule: AnySchedule
-        if plan.arrivals == "poisson":
-            schedule = PoissonSchedule(start, end, per_s, f"{plan.seed}-{plan.host}-{assignment.index}")
-        else:
-            schedule = Schedule(start, end, per_s, offset=assignment.index / assignment.workers)
-        return self._loop, self._tally, schedule, self._times.hold_at - self._epoch, calls_of(plan), plan.timeout_s
+        schedule, hold_at = arrivals(assignment, self._epoch), self._times.hold_at - self._epoch
+        return self._loop, self._tally, schedule, hold_at, calls_of(plan), plan.timeout_s
+
+    def _plain_sender(self, assignment: Assignment) -> Sender:
+        """A sender to connections that go with what they are connected to."""
+        plan, sending = assignment.plan, self._sending(assignment)
+        begins = zip(plan.stages, plan.stages_begin_at, strict=True)
+        stages = [StageRecorders(stage.name, begins_at - self._epoch) for stage, begins_at in begins]
+        framed, at_boundary = plan.transport in ("http", "websocket"), self._end_seconds
+        if plan.think_s:
+            return ThinkingSender(*sending, framed=framed, at_boundary=at_boundary, stages=stages, think_s=plan.think_s)
+        return Sender(*sending, framed=framed, at_boundary=at_boundary, stages=stages)
+
+    def _heart(self, assignment: Assignment, roster: Roster) -> Heartbeats:
+        settle_at, hold_at, stop_at = (
+            t - self._epoch for t in (self._times.settle_at, self._times.hold_at, self._times.stop_at)
+        )
+        plan = assignment.plan
+        per_s, offset = len(roster) / plan.heartbeat_s, assignment.index / assignment.workers
+        schedule = Schedule(settle_at, stop_at, per_s, offset)
+        return Heartbeats(self._loop, self._tally, roster, schedule, hold_at, plan.timeout_s)
 
     def _session_sender(self, assignment: Assignment) -> SessionSender:
         plan, sending = assignment.plan, self._sending(assignment)
@@ -170,25 +205,53 @@ class Worker:
         return self._tally.opening_phase
 
     def opened(self, connection: Connection) -> None:
+        if self._planned_closes is not None:
+            self._planned_closes.opening(connection)
+        if self._roster is not None:
+            self._roster.add(connection)
         self._opener.opened(connection)
         (self._sender if connection.calls else self._audience).add(connection)
         self._tally.opened()
         if self._streamed is not None and (number := self._streamed.opened(connection)) is not None:
             self._opener.open(number)
+            if self._planned_closes is not None:
+                self._planned_closes.reopen_with(number)
 
     def opening_failed(self, connection: Connection, cause: str) -> None:
         self._tally.connect_error(connection.phase, connection.target, cause)
         if self._streamed is not None:
             self._streamed.gone(connection, cause)
-        self._opener.failed(connection)
+        if self._planned_closes is not None and self._planned_closes.failed(connection, cause):
+            self._opener.done(connection)
+        else:
+            self._opener.failed(connection)
 
     def ended(self, connection: Connection, cause: str) -> None:
         (self._sender if connection.calls else self._audience).remove(connection)
         self._tally.closed(connection.target, cause)
         if self._streamed is not None:
             self._streamed.gone(connection, cause)
+        if self._planned_closes is not None and self._planned_closes.ended(connection, cause):
+            return
         if cause != "stop":
             self._opener.again(connection.number, 0)
+
+    # What the plan does to them.
+
+    def _leave(self, connection: Connection) -> None:
+        """A connection is to get no more messages."""
+        if connection.calls:
+            self._sender.remove(connection)
+
+    def _owing(self) -> set[Connection]:
+        """The connections that owe an answer."""
+        return self._sender.owing() | (self._heartbeats.owing() if self._heartbeats is not None else set())
+
+    def _drop(self, connections: set[Connection], cause: str) -> None:
+        """Count what is under way on connections that are about to be broken off."""
+        self._sender.drop(connections, cause)
+        if self._heartbeats is not None:
+            self._heartbeats.drop(connections, cause)
 
     # Making them.
 
@@ -224,7 +287,12 @@ class Worker:
             self._end_seconds(now)
         self._opener.expire(now)
         self._sender.expire(now)
-        if self._end.is_set() and (self._told_to_stop or not self._sender.outstanding):
+        if self._heartbeats is not None:
+            self._heartbeats.expire(now)
+        if self._planned_closes is not None and not self._end.is_set():
+            self._planned_closes.advance(now)
+        idle = self._sender.idle and (self._heartbeats is None or self._heartbeats.idle)
+        if self._end.is_set() and (self._told_to_stop or idle):
             self._drained.set()
         self._arm_pulse()
 
@@ -270,6 +338,7 @@ class Worker:
         phase = self._phase_at(t)
         totals = self._tally.totals
         totals.away = self._sessions.away if self._sessions is not None else 0
+        totals.reopening = self._planned_closes.excused(t + 1 - self._epoch) if self._planned_closes is not None else 0
         totals.intended = self._sender.intended_before(t + 1 - self._epoch)
         now = msgspec.structs.replace(totals)
         own = OwnCost(self._lag_max_s, time.process_time(), self._rss_bytes())
@@ -278,8 +347,18 @@ class Worker:
         said = self._tally.words.take()
         self._said.update(said)
         self._files.said(t, said)
-        settle = self._intervals("settle", self._sender.settle, t, always=phase == "settle")
-        hold = self._intervals("hold", self._sender.hold, t, always=phase == "hold")
+        settle = self._intervals("settle", [self._sender.settle], t, always=phase == "settle")
+        stages = self._sender.stages
+        hold = self._intervals("hold", stages or [self._sender.hold], t, always=phase == "hold")
+        for stage in stages:
+            self._files.stage_causes(t, stage.name, stage.take_causes())
+        if self._heartbeats is not None:
+            self._files.pings(t, *self._heartbeats.take_counts())
+            self._files.interval_of_samples("settle", "ping", t, self._heartbeats.settle)
+            self._files.interval_of_samples("hold", "ping", t, self._heartbeats.hold)
+        if self._planned_closes is not None:
+            for why, recorder in self._planned_closes.connects.items():
+                self._files.interval_of_samples("hold", f"{why}_connect", t, recorder)
         for record in self._sender.by_call:
             self._files.call(t, record.name, *record.take())
         for kind, tag, recorder in self._sender.others:
@@ -296,15 +375,22 @@ class Worker:
         self._before = now
         self._lag_max_s = 0.0
 
-    def _intervals(self, phase: Phase, recorders: Recorders, t: int, *, always: bool) -> Interval:
-        """Log what the second from `t` measured of messages intended in `phase`; returns their response times."""
-        if (recovery := recorders.recovery.take()).samples:
-            self._files.interval(phase, "recovery", t, recovery)
-        response, service, slip = recorders.response.take(), recorders.service.take(), recorders.slip.take()
-        for tag, interval in (("response", response), ("service", service), ("slip", slip)):
+    def _intervals(self, phase: Phase, parts: Sequence[Recorders], t: int, *, always: bool) -> Interval:
+        """Log what the second from `t` measured of messages intended in `phase`, as a whole and of each stage; returns
+        their response times."""
+        for recorders in parts:
+            self._files.interval_of_samples(phase, "recovery", t, recorders.recovery)
+        taken: dict[str, list[Interval]] = {"response": [], "service": [], "slip": []}
+        for recorders in parts:
+            for tag, intervals in taken.items():
+                intervals.append(interval := getattr(recorders, tag).take())
+                if isinstance(recorders, StageRecorders) and interval.samples:
+                    self._files.interval(phase, f"{tag}.{recorders.name}", t, interval)
+        whole = {tag: combined(intervals) for tag, intervals in taken.items()}
+        for tag, interval in whole.items():
             if always or interval.samples:
                 self._files.interval(phase, tag, t, interval)
-        return response
+        return whole["response"]
 
     def _rss_bytes(self) -> int:
         return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
@@ -331,6 +417,8 @@ class Worker:
         if self._sessions is None:
             self._opener.stop()
         self._sender.stop(min(time.monotonic(), self._times.stop_at - self._epoch))
+        if self._heartbeats is not None:
+            self._heartbeats.stop()
         await self._drained.wait()
         self._audience.finish()
         for publisher in self._publishers:
@@ -356,6 +444,8 @@ class Worker:
         sessions.stop()
 
     async def _close_connections(self) -> None:
+        if self._planned_closes is not None:
+            self._planned_closes.finish()
         for publisher in self._publishers:
             if publisher.connection is not None:
                 publisher.connection.close()

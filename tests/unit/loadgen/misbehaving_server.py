@@ -23,6 +23,12 @@ ONE_IN = 100
 ONE_DROPPED_IN = 10
 CAP = 12
 ACCEPT_EVERY_S = 0.15
+AWAY_S = 1.2
+
+#: The first loss of a connection, for servers that then accept no more.
+LOST = asyncio.Event()
+#: The least time between an answer and the next call of the same connection.
+THINKING_US: list[int] = []
 
 #: Microseconds that answers which are to be delayed really took.
 DELAYS: list[int] = []
@@ -32,6 +38,7 @@ class Session(asyncio.Protocol):
     def __init__(self, behaviour: str) -> None:
         self._behaviour = behaviour
         self._rest = b""
+        self._answered_at = 0.0
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -47,6 +54,7 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         COUNTS["lost" if error else "ended"] += 1
+        LOST.set()
         if self._behaviour == "cap":
             COUNTS["now"] -= 1
 
@@ -64,6 +72,10 @@ class Session(asyncio.Protocol):
                 self._initialize(message)
             elif method == "notifications/initialized":
                 self._initialized()
+            elif method == "ping":
+                COUNTS[f"pings of {self._number}"] += 1
+                if self._behaviour == "pongs":
+                    self._send({"id": message["id"], "result": {}})
             elif method == "tools/call":
                 self._call(message)
 
@@ -96,6 +108,9 @@ class Session(asyncio.Protocol):
 
     def _call(self, message: dict[str, Any]) -> None:
         tool, number = message["params"]["name"], message["id"]
+        if self._behaviour == "watches" and self._answered_at:
+            THINKING_US.append(int((time.perf_counter() - self._answered_at) * 1e6))
+        self._answered_at = time.perf_counter()
         if tool != "echo":
             COUNTS[f"{tool} {message['params']['arguments'].get('q', '')}".strip()] += 1
             failed = tool == "broken"
@@ -153,6 +168,15 @@ async def accept_slowly(listener: socket.socket) -> None:
         await loop.connect_accepted_socket(lambda: Session("good"), accepted)
 
 
+async def leave(server: asyncio.Server, port: int, behaviour: str) -> None:
+    """Accept no more connections when the first one is lost, for a while or for good."""
+    await LOST.wait()
+    server.close()
+    if behaviour == "leaves_for_a_while":
+        await asyncio.sleep(AWAY_S)
+        await asyncio.get_running_loop().create_server(lambda: Session("good"), "127.0.0.1", port, backlog=1024)
+
+
 async def serve(behaviour: str) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
@@ -167,10 +191,16 @@ async def serve(behaviour: str) -> None:
         listener.close()
     else:
         server = await loop.create_server(lambda: Session(behaviour), "127.0.0.1", 0, backlog=1024)
-        print(server.sockets[0].getsockname()[1], flush=True)
+        port = server.sockets[0].getsockname()[1]
+        print(port, flush=True)
+        leaving = loop.create_task(leave(server, port, behaviour)) if behaviour.startswith("leaves") else None
         await stopped.wait()
+        if leaving is not None:
+            leaving.cancel()
     if DELAYS:
         COUNTS["least_delay_us"] = min(DELAYS)
+    if THINKING_US:
+        COUNTS["least_thinking_us"] = min(THINKING_US)
     print(json.dumps(COUNTS), flush=True)
 
 

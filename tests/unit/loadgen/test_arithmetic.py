@@ -19,11 +19,12 @@ from c100k_loadgen.assignment import assignments
 from c100k_loadgen.calls import TURNS, EchoCalls, MixedCalls
 from c100k_loadgen.opener import destination
 from c100k_loadgen.output import WorkerFiles
+from c100k_loadgen.pace import Pace
 from c100k_loadgen.phases import Timetable
 from c100k_loadgen.plan import CallSpec, Plan, Target
 from c100k_loadgen.raw_files import RawFiles
 from c100k_loadgen.recorder import COUNTS, HIGHEST_US, Recorder
-from c100k_loadgen.schedule import PoissonSchedule, Schedule
+from c100k_loadgen.schedule import PoissonSchedule, Schedule, StagedSchedule, StepSchedule
 
 values = st.lists(
     st.one_of(st.integers(0, HIGHEST_US), st.integers(0, 5000), st.integers(0, 34).map(lambda n: 2**n // 2))
@@ -115,6 +116,66 @@ def test_what_is_due_is_what_lies_before(rate: float, start: float, after: float
 def test_a_schedule_without_a_rate_is_empty() -> None:
     assert Schedule(0, 100, 0).due(50) == 0
     assert Schedule(0, 100, 10, limit=7).due(50) == 7
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    stages=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 300)), min_size=1, max_size=5),
+    processes=st.integers(1, 4),
+    start=st.integers(0, 10**6),
+    poisson=st.booleans(),
+)
+def test_stages_follow_one_another_and_lose_no_message(
+    stages: list[tuple[int, int]], processes: int, start: int, poisson: bool
+) -> None:
+    found: list[float] = []
+    for w in range(processes):
+        parts: list[tuple[float, Schedule | PoissonSchedule]] = []
+        begin = float(start)
+        for seconds, rate in stages:
+            end = begin + seconds
+            part: Schedule | PoissonSchedule = Schedule(begin, end, rate / processes, w / processes)
+            if poisson:
+                part = PoissonSchedule(begin, end, rate / processes, f"{w}-{begin}")
+            parts.append((begin, part))
+            begin = end
+        alone = [part.due(part.end) for _, part in parts]
+        staged, unasked = StagedSchedule(parts), StagedSchedule(parts)
+        counts = [staged.due(start + step / 4) for step in range(4 * sum(s for s, _ in stages) + 2)]
+        assert counts == sorted(counts)
+        assert counts[-1] == sum(alone) == staged.due(math.inf)
+        times = [staged.time_of(k) for k in range(counts[-1])]
+        assert times == sorted(times) == [unasked.time_of(k) for k in range(counts[-1])]
+        assert staged.time_of(counts[-1]) == math.inf
+        assert [staged.due(t) for t in times[:50]] == pytest.approx(list(range(min(50, len(times)))), abs=1)
+        found += times
+    begin = float(start)
+    for seconds, rate in stages:
+        within = sum(begin <= t < begin + seconds for t in found)
+        assert within == seconds * rate if not poisson else abs(within - seconds * rate) <= 6 * (seconds * rate) ** 0.5
+        begin += seconds
+
+
+@given(events=st.integers(1, 400), steps=st.integers(1, 20), step_s=st.floats(0.01, 60), start=st.floats(0, 1e6))
+def test_a_ramp_in_steps_has_equal_bursts(events: int, steps: int, step_s: float, start: float) -> None:
+    schedule = StepSchedule(start, step_s, steps, events)
+    bursts = Counter(schedule.time_of(k) for k in range(events))
+    assert bursts.keys() <= {start + step * step_s for step in range(steps)}
+    assert max(bursts.values()) - min(bursts.values()) <= 1
+    assert schedule.due(start) == 0
+    counts = [schedule.due(start + (step + 0.5) * step_s) for step in range(steps + 1)]
+    due = [sum(schedule.time_of(k) <= start + step * step_s for k in range(events)) for step in range(steps)]
+    assert counts == [*due, events]
+
+
+@given(per_s=st.floats(0.5, 5000), burst=st.floats(1, 100), waits=st.lists(st.floats(0, 1), min_size=1, max_size=200))
+def test_a_pace_is_kept_whenever_it_is_asked(per_s: float, burst: float, waits: list[float]) -> None:
+    pace, now, taken = Pace(per_s, burst, 0.0), 0.0, 0
+    for wait in waits:
+        now += wait
+        taken += sum(pace.take(now) for _ in range(3))
+        assert taken <= per_s * now + burst + 1e-6
+    assert pace.take(max(now, pace.next_at) + 1e-6), "and it grants what it promised"
 
 
 @given(

@@ -31,6 +31,8 @@ GOOD: dict[str, Any] = {
 LISTEN: dict[str, Any] = {"transport": "http", "connection": "listen", "protocol": "2026-07-28", "rate_per_s": 0}
 STREAMED: dict[str, Any] = {"transport": "http", "connection": "session_stream"}
 LOCAL: dict[str, Any] = {"local": 0.5, "remote": 0, "updates": 0.02, "cycles": 0.03}
+STAGE: dict[str, Any] = {"name": "peak", "seconds": 5, "rate_per_s": 1}
+STORM: dict[str, Any] = {"at_s": 30, "share": 0.5, "within_s": 2}
 LIMITS = Limits(nofile=20_000, ports=28_232, port_range=(32768, 60999), cores=2, memory_available_bytes=8 << 30)
 
 
@@ -137,6 +139,27 @@ def test_plans_that_are_no_plans(tmp_path: Path, loadgen: Loadgen, text: str, se
         ({"targets": [{"name": "a", "address": "/run/a.sock", "port": 1}]}, "port is 1, but a Unix socket has none"),
         ({"targets": [{"name": "a", "address": "10.0.0.1"}]}, "targets[0].port is missing"),
         ({"targets": [{**GOOD["targets"][0], "weight": 0}]}, "targets[0].weight is 0"),
+        ({"ramp_steps": 0}, "ramp_steps is 0"),
+        ({"connects_per_s": 0}, "connects_per_s is 0"),
+        ({"connects_per_s": 4}, "connects_per_s is 4, which takes 25.0 s for 100 connections, and ramp_s is 20"),
+        ({"stages": STAGE}, "stages must be a list"),
+        ({"stages": [{**STAGE, "seconds": 0}]}, "stages[0].seconds is 0"),
+        ({"stages": [{"name": "peak", "rate_per_s": 1}]}, "stages[0].seconds is missing"),
+        ({"stages": [STAGE, STAGE]}, "stages[1] has the name peak of stages[0]"),
+        ({"stages": [STAGE], "hold_s": 7}, "hold_s is 7, but stages take 5 s; leave hold_s"),
+        ({**LISTEN, "stages": [STAGE]}, "stages must have rate_per_s: 0"),
+        ({"stages": [STAGE], "resume": True}, "stages needs resume: false"),
+        ({"think_s": 1, "resume": True}, "think_s needs resume: false"),
+        ({**LISTEN, "think_s": 1}, "think_s needs connections that call"),
+        ({"heartbeat_s": -1}, "heartbeat_s is -1"),
+        ({**LISTEN, "heartbeat_s": 1}, "heartbeat_s needs sessions, and connection is listen"),
+        ({**LISTEN, "fan_out": {"every_s": 5}, "churn_per_s": 1}, "churn_per_s goes without fan_out"),
+        ({"churn_per_s": 9, "connects_per_s": 8}, "churn_per_s opens 9 a second, and connects_per_s is 8"),
+        ({"storm": {**STORM, "share": 0}}, "storm.share is 0"),
+        ({"storm": {**STORM, "close": "bang"}}, "storm.close is 'bang'"),
+        ({"storm": {**STORM, "at_s": 299}}, "storm is over 301 s into the hold at the earliest, and hold_s is 300"),
+        ({"storm": STORM, "stages": [STAGE]}, "storm is over 32 s into the hold at the earliest, and hold_s is 5"),
+        ({"storm": STORM, "connects_per_s": 8}, "storm: connects_per_s is 8, which takes 6.2 s for 50 connections"),
         ({"registry": LOCAL}, "registry needs resume: true"),
         ({"resume": True, "increments": 0.5, "registry": LOCAL}, "registry needs increments: 0"),
         ({"resume": True, "registry": {**LOCAL, "updates": 0.9}}, "registry asks for 1.43 of the messages"),
@@ -205,6 +228,13 @@ def test_arithmetic_of_files_ports_and_memory(tmp_path: Path) -> None:
     ]
     sources = ["10.0.0.1", "10.0.0.2"]
     assert problems(plan_of(tmp_path, connections=30_000, source_addresses=sources), LIMITS) == []
+    assert problems(plan_of(tmp_path, connections=25_000, churn_per_s=50), LIMITS) == []
+    [ports] = problems(plan_of(tmp_path, connections=25_000, churn_per_s=60), LIMITS)
+    assert "25,000 connections, with 3,600 more that were closed less than 60 s ago, over 1 targets" in ports
+    storm = {"at_s": 1, "share": 0.2, "within_s": 1}
+    assert problems(plan_of(tmp_path, connections=25_000, storm=storm), LIMITS) == [], "a reset frees the port"
+    [ports] = problems(plan_of(tmp_path, connections=25_000, storm={**storm, "close": "fin"}), LIMITS)
+    assert "with 5,000 more that were closed" in ports
     [memory] = problems(plan_of(tmp_path, connections=25_000), LIMITS._replace(memory_available_bytes=100 << 20))
     assert "25,000 connections at 5 KiB and 2 workers at 40 MiB need 0.2 GiB, but 0.1 GiB are available" in memory
     [files] = problems(plan_of(tmp_path), LIMITS._replace(nofile=64))
@@ -229,6 +259,13 @@ def test_workers_are_planned_from_the_file_limit(
     assert workers_for(plan_of(tmp_path, connections=connections, rate_per_s=rate, workers=workers), LIMITS) == expected
 
 
+def test_the_rate_of_a_stage_counts_too(tmp_path: Path) -> None:
+    stages = [{"name": "peak", "seconds": 5, "rate_per_s": 9_000}, {"name": "rest", "seconds": 3, "rate_per_s": 0}]
+    plan = plan_of(tmp_path, stages=stages)
+    assert (plan.hold_s, workers_for(plan, LIMITS)) == (8, 2)
+    assert plan_of(tmp_path, stages=stages, hold_s=8) == plan
+
+
 def test_the_published_schema_is_that_of_the_types(loadgen: Loadgen) -> None:
     published = (Path(c100k_loadgen.__file__).parent / "plan.schema.json").read_text()
     assert loadgen("schema").stdout == published, "c100k-loadgen schema > loadgen/src/c100k_loadgen/plan.schema.json"
@@ -250,6 +287,14 @@ def test_the_plan_in_the_readme_is_good(tmp_path: Path) -> None:
     path = tmp_path / "plan.yml"
     path.write_text(block)
     assert read_plan(path).connections == 25_000
+
+
+def test_the_shape_in_the_readme_is_good(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "loadgen" / "README.md").read_text()
+    [block] = re.findall(r"^```\n(ramp_s:.*?)^```", text, re.MULTILINE | re.DOTALL)
+    plan = plan_of(tmp_path, **yaml.safe_load(block))
+    assert (plan.hold_s, plan.rate_most_per_s, plan.ramp_steps) == (90, 500, 5)
+    assert plan.storm is not None
 
 
 def test_the_registry_in_the_readme_has_the_defaults(tmp_path: Path) -> None:

@@ -89,6 +89,30 @@ def test_a_token_from_the_environment_and_an_unchecked_certificate(
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+def test_stages_heartbeats_and_churn(serve: Serve, loadgen: Loadgen, tmp_path: Path) -> None:
+    server = serve()
+    stages = ("--stage", "warm:1:20", "--stage", "peak:1:60")
+    others = ("--connections", "6", "--settle", "1", "--heartbeat", "1", "--think", "0.01", "--churn", "3")
+    written = ("--html", str(tmp_path / "page.html"), "--json", str(tmp_path / "results.json"))
+    url = f"http://127.0.0.1:{server.port}/mcp"
+    ran = loadgen("run", url, "--protocol", "2025-11-25", *stages, *others, *written, *PATIENT)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "warm: 1 s at 20/s, 20 intended, 20 answered: 20.0/s; errors 0" in ran.stdout
+    assert "peak: 1 s at 60/s, 60 intended, 60 answered: 60.0/s; errors 0" in ran.stdout
+    assert "80 intended, 80 sent, 80 answered: 40.0/s" in ran.stdout
+    assert "churn          6 closed in their turn, 6 open again; 0 failed attempts" in ran.stdout
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["pings"]["sent"] == results["pings"]["answered"] > 0
+    assert [stage["answered"] for stage in results["stages"]] == [20, 60]
+    page = (tmp_path / "page.html").read_text()
+    assert "<h2>Stages</h2>" in page
+    assert "6 closed in their turn, 6 open again" in page
+
+    stateless = loadgen("run", url, "--heartbeat", "1")
+    assert stateless.returncode == 1
+    assert "speaks 2026-07-28, which has no ping: leave the heartbeat" in stateless.stderr
+
+
 def test_any_tool_over_tcp(serve: Serve, loadgen: Loadgen, tmp_path: Path) -> None:
     server = serve("weather:app", "--tcp", "127.0.0.1:0")
     tool = ("--tool", "forecast", "--arguments", '{"city": "quito"}')
@@ -198,6 +222,11 @@ def test_lines_that_stay_on_a_terminal(serve: Serve) -> None:
         (("http://x/", "--token-env", "A", "--token-file", "B"), "token needs either file or env"),
         (("tcp://x:1", "--token-env", "HOME"), "token needs transport: http"),
         (("https://x/", "--ca-file", "/nowhere.pem"), "/nowhere.pem: no certificates can be read"),
+        (("http://x/", "--stage", "warm:100"), "'warm:100' is no stage; write one like warm:30:100"),
+        (("http://x/", "--stage", "warm:5:9", "--duration", "5"), "--duration is what the stages take together"),
+        (("http://x/", "--stage", "a:5:9", "--stage", "a:5:9"), "stages[1] has the name a of stages[0]"),
+        (("http://x/", "--think", "-1"), "think_s is -1.0"),
+        (("plan.yml", "--churn", "1", "--stage", "a:1:1"), "--stage, --churn go with a URL, not with a plan"),
         (("plan.yml", "--rate", "5"), "--rate go with a URL, not with a plan"),
     ],
 )

@@ -103,10 +103,10 @@ class WebSocketSession(Conversation):
     def send(self, body: bytes) -> None:
         self.write(self.frame(0, body))
 
-    def close(self) -> None:
+    def close(self, cause: str = "stop") -> None:
         if self._upgrade is None:
             self.write(masked(Opcode.CLOSE, _NORMAL_CLOSURE))
-        super().close()
+        super().close(cause)
 
     def data_received(self, data: bytes) -> None:
         if self.state is State.LIVE and not self._rest and self._partial is None:

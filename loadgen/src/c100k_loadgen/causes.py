@@ -6,7 +6,7 @@ import errno
 import ssl
 from typing import Literal, TypeGuard
 
-Kind = Literal["connect_error", "close", "message_error", "ping_error"]
+Kind = Literal["connect_error", "close", "message_error", "ping_error", "session_end"]
 
 #: Messages that were intended, and never sent.
 UNSENT = ("not_connected", "queue_full", "no_free_connection")

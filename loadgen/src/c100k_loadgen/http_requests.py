@@ -54,7 +54,7 @@ def whole(head: bytes, body: bytes) -> bytes:
 class SessionRequests:
     """To one site, in the era of sessions. `head` goes before the id of the session and the length of the body."""
 
-    __slots__ = ("_get", "head", "initialize", "protocol", "subscribe")
+    __slots__ = ("_delete", "_get", "head", "initialize", "protocol", "subscribe")
 
     def __init__(self, site: Site, protocol: str, uri: str | None) -> None:
         version = f"MCP-Protocol-Version: {protocol}"
@@ -62,6 +62,7 @@ class SessionRequests:
         self.initialize = whole(site.post(), initialize_request(protocol))
         self.subscribe = None if uri is None else subscribe_request(uri)
         self.head = site.post(version)
+        self._delete = site.head("DELETE", version)
         self._get = site.head("GET", "Accept: text/event-stream", version)
 
     initialized = INITIALIZED
@@ -74,6 +75,10 @@ class SessionRequests:
     def stream(self, session: bytes) -> bytes:
         """The GET that opens the stream of a session, given what follows `head` in its POSTs."""
         return self._get + session.removesuffix(LENGTH) + b"\r\n"
+
+    def delete(self, session: bytes) -> bytes:
+        """The DELETE that ends it."""
+        return self._delete + session.removesuffix(LENGTH) + b"\r\n"
 
 
 def list_tools(site: Site, cursor: str | None) -> bytes:

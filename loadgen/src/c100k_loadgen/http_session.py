@@ -6,28 +6,35 @@ import msgspec
 
 from c100k_loadgen.connection import Owner, State
 from c100k_loadgen.http_connection import NO_ANSWER, HttpConnection
-from c100k_loadgen.http_framing import Head
+from c100k_loadgen.http_framing import Head, Response
 from c100k_loadgen.http_listener import HttpListener
-from c100k_loadgen.http_requests import SessionRequests
+from c100k_loadgen.http_requests import LENGTH, SessionRequests
 from c100k_loadgen.messages import FIRST_ID, SUBSCRIBE_ID, accepts, decode_envelope, decode_initialize
 from c100k_loadgen.words import of_error
 
 #: What a server says of a session that it does not know, or knows no more.
 _NOT_FOUND = 404
+#: What it says when it does not let clients end their sessions.
+_NOT_ALLOWED = 405
+
+#: Stands for the DELETE where answers are awaited.
+_DELETE_ID = -3
 
 
 class HttpSession(HttpConnection):
     """A session, from `initialize` on, and the calls in it.
 
     It is live when `notifications/initialized` was accepted, and the subscription, if there is one to be made.
+    `farewell` is what the server answered when it was asked to end it.
     """
 
-    __slots__ = ("_accepted", "_requests")
+    __slots__ = ("_accepted", "_requests", "farewell")
 
     def __init__(self, owner: Owner, number: int, target: str, attempts: int, requests: SessionRequests) -> None:
         super().__init__(owner, number, target, attempts, requests.head, b"")
         self._requests = requests
         self._accepted = False
+        self.farewell: str | None = None
 
     @property
     def session(self) -> bytes:
@@ -37,6 +44,23 @@ class HttpSession(HttpConnection):
     def begin(self) -> None:
         self._await(FIRST_ID)
         self.write(self._requests.initialize)
+
+    def delete(self) -> bool:
+        """Ask the server to end the session, if it has given it an id."""
+        if self.state is not State.LIVE or self._own == LENGTH:
+            return False
+        self._await(_DELETE_ID)
+        self.write(self._requests.delete(self._own))
+        return True
+
+    def _whole(self, response: Response, now: float) -> None:
+        if self._awaited != _DELETE_ID:
+            super()._whole(response, now)
+            return
+        self._next_awaited()
+        status = response.head.status
+        ended = 200 <= status < 300 or status == _NOT_FOUND
+        self.farewell = "ended" if ended else "not_allowed" if status == _NOT_ALLOWED else "bad_status"
 
     def _begun(self, head: Head) -> None:
         if not self._own:

@@ -30,7 +30,8 @@ _SLIP_P99_MAX_MS = 50.0
 
 class Connections(msgspec.Struct, frozen=True):
     """`connected_min` is the fewest in any second of the hold, and `held_min` the fewest with those that the plan
-    itself had closed and that were on their way back. Failures and closes are those of the whole run."""
+    itself had closed and that were on their way back. Failures and closes are those of the whole run, and
+    `session_ends` what became of sessions that were given up by DELETE at the end."""
 
     target: int
     opened: int
@@ -39,6 +40,7 @@ class Connections(msgspec.Struct, frozen=True):
     held_min: int
     connect_errors: dict[str, int]
     closes: dict[str, int]
+    session_ends: dict[str, int]
 
 
 class Messages(msgspec.Struct, frozen=True):
@@ -194,6 +196,7 @@ def _connections(raw: RawFiles, target: int) -> Connections:
         held_min=min((_sum(rows, "connected") + _sum(rows, "reopening") for rows in hold), default=0),
         connect_errors=raw.causes("connect_error"),
         closes=raw.causes("close"),
+        session_ends=raw.causes("session_end"),
     )
 
 

@@ -67,6 +67,9 @@ def _measured(results: Results) -> Iterator[str]:
         f"{failed:,} failed attempts{causes(connections.connect_errors)}, "
         f"{sum(early.values()):,} closed early{causes(early)}"
     )
+    if connections.session_ends:
+        asked = sum(connections.session_ends.values())
+        yield f"sessions       {asked:,} given up at the end{causes(connections.session_ends)}"
     yield (
         f"messages       {messages.intended:,} intended, {messages.sent:,} sent, {messages.answered:,} answered: "
         f"{messages.rate_per_s:,.1f}/s"

@@ -43,6 +43,10 @@ class Tally:
         self.totals.connected -= 1
         self.causes[self.phase, "close", target, cause] += 1
 
+    def session_ended(self, target: str, outcome: str) -> None:
+        """A session was given up by its client, or was to be."""
+        self.causes[self.phase, "session_end", target, outcome] += 1
+
     def message_error(self, phase: Phase, target: str, cause: str) -> None:
         """`phase` is that of the intended send: a time-out in the stop phase may well count against the hold."""
         if cause == "timeout":

@@ -32,7 +32,9 @@ from c100k_loadgen.children import Children
 from c100k_loadgen.connection import MESSAGE_BOUND_BYTES, WRITE_BOUND_BYTES, Connection
 from c100k_loadgen.credentials import bearer, tls_context
 from c100k_loadgen.fan_out import Audience, Conductor, Publisher
+from c100k_loadgen.farewell import end_sessions
 from c100k_loadgen.heartbeats import Heartbeats
+from c100k_loadgen.http_session import HttpSession
 from c100k_loadgen.named_sessions import NamedSessions
 from c100k_loadgen.opener import Opener
 from c100k_loadgen.output import OwnCost, WorkerFiles
@@ -443,18 +445,21 @@ class Worker:
         self._opener.stop()
         sessions.stop()
 
+    async def _close_all(self, live: Sequence[Connection]) -> None:
+        while live:
+            for connection in live[-_CLOSE_BATCH:]:
+                connection.close()
+            await asyncio.sleep(0)
+
     async def _close_connections(self) -> None:
         if self._planned_closes is not None:
             self._planned_closes.finish()
         for publisher in self._publishers:
             if publisher.connection is not None:
                 publisher.connection.close()
-        lists: tuple[Sequence[Connection], ...] = (self._audience.live, self._sender.live)
-        for live in lists:
-            while live:
-                for connection in live[-_CLOSE_BATCH:]:
-                    connection.close()
-                await asyncio.sleep(0)
+        await self._close_all(self._audience.live)
+        await end_sessions([each for each in self._sender.live if isinstance(each, HttpSession)], self._tally)
+        await self._close_all(self._sender.live)
         # The event loop closes the sockets in its next turns.
         await asyncio.sleep(_PULSE_S)
         await self._children.end()

@@ -93,11 +93,16 @@ class RealServer:
         self.port = self.ports["http"]
         self._metrics = f"http://{listening['admin']}/metrics"
 
-    def stop(self) -> Counter[str]:
+    def counts(self) -> Counter[str]:
+        """What its metrics count now."""
         counts: Counter[str] = Counter()
         with urllib.request.urlopen(self._metrics, timeout=10) as response:
             for name, value in re.findall(r"^c100k_server_(\w+)\{.*\} (\S+)$", response.read().decode(), re.MULTILINE):
                 counts[name] += int(float(value))
+        return counts
+
+    def stop(self) -> Counter[str]:
+        counts = self.counts()
         self._process.terminate()
         self._process.communicate(timeout=_RUN_BOUND_S)
         return counts

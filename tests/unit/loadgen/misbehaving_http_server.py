@@ -69,6 +69,12 @@ class Connection(asyncio.Protocol):
                 self._respond(400, b'{"jsonrpc":"2.0","id":0,"error":{"code":-32600,"message":"no session"}}')
             case "server/discover":
                 self._answer(message["id"], {"supportedVersions": ["2026-07-28"], **information})
+            case "DELETE" if self._behaviour == "keeps_sessions":
+                self._respond(405, b"")
+            case "DELETE" if self._behaviour == "ignores_ends":
+                pass
+            case "DELETE":
+                self._respond(200, b"")
             case "GET":
                 self._stream()
             case "subscriptions/listen":

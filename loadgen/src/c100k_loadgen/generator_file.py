@@ -32,6 +32,18 @@ class WorkerRecord(msgspec.Struct):
     phase: Phase | None = None
 
 
+class KernelRecord(msgspec.Struct, kw_only=True):
+    """Counters of the host's kernel before the run and after it, and whether a target is on the host."""
+
+    target_here: bool
+    before: dict[str, int]
+    after: dict[str, int] | None = None
+
+    @property
+    def growth(self) -> dict[str, int]:
+        return {name: count - self.before.get(name, 0) for name, count in (self.after or {}).items()}
+
+
 class GeneratorRecord(msgspec.Struct, kw_only=True):
     schema_version: int = SCHEMA_VERSION
     run_id: str
@@ -45,6 +57,7 @@ class GeneratorRecord(msgspec.Struct, kw_only=True):
     nofile: int
     workers: list[WorkerRecord]
     versions: dict[str, str]
+    kernel: KernelRecord | None = None
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from c100k_loadgen import generator_file
+from c100k_loadgen import generator_file, kernel
 from c100k_loadgen.causes import UNSENT
 from c100k_loadgen.distribution import Distribution, value_at
 from c100k_loadgen.errors import ResultsError
@@ -101,7 +101,7 @@ class Generator(msgspec.Struct, frozen=True):
 
 class Results(msgspec.Struct, frozen=True):
     """A run as figures. `said` is what servers said when they refused something, how often; `doubts` say in what the
-    generator was at fault, so that nothing can be claimed."""
+    generator was at fault, so that nothing can be claimed, and `warnings` what the kernel saw of the server."""
 
     schema_version: int
     run_id: str
@@ -125,6 +125,7 @@ class Results(msgspec.Struct, frozen=True):
     generator: Generator
     said: dict[str, int]
     doubts: list[str]
+    warnings: list[str]
     seconds: list[Second]
 
 
@@ -144,6 +145,7 @@ def read_results(directory: Path) -> Results:
     service, slip = (Distribution.of(raw.histogram("hold", tag)) for tag in ("service", "slip"))
     generator = _generator(record, raw)
     stages = stage_results(plan, raw)
+    growth = record.kernel.growth if record.kernel is not None else {}
     return Results(
         schema_version=SCHEMA_VERSION,
         run_id=record.run_id,
@@ -166,7 +168,8 @@ def read_results(directory: Path) -> Results:
         storm=stormed(raw) if plan.storm is not None else None,
         generator=generator,
         said=most_frequent(raw.said(), _SAID_MOST),
-        doubts=list(_doubts(generator, slip, stages)),
+        doubts=[*_doubts(generator, slip, stages), *kernel.doubts(growth)],
+        warnings=list(kernel.warnings(growth, target_here=record.kernel is not None and record.kernel.target_here)),
         seconds=list(_seconds(raw)),
     )
 

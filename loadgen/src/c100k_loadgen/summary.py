@@ -24,6 +24,7 @@ def text(results: Results, judgement: Judgement) -> str:
             *_by_stage(results),
             *_by_call(results),
             *_spectrum(results),
+            *_warned(results),
             *_judged(judgement),
         ]
     )
@@ -141,6 +142,13 @@ def _by_call(results: Results) -> Iterator[str]:
         if call.response_ms is not None:
             yield f"{call.name}: {call.answered:,} of {call.sent:,} answered, ms: {_line(call.response_ms)}"
     if len(results.calls) > 1:
+        yield ""
+
+
+def _warned(results: Results) -> Iterator[str]:
+    for warning in results.warnings:
+        yield f"warning: {warning}"
+    if results.warnings:
         yield ""
 
 

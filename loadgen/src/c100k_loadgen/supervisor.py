@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from c100k_loadgen import generator_file, status
+from c100k_loadgen import generator_file, kernel, status
 from c100k_loadgen.assignment import Assignment, Report, Totals, assignments
 from c100k_loadgen.errors import OutputExistsError
-from c100k_loadgen.generator_file import GeneratorRecord, RunState, StopReason, WorkerRecord
+from c100k_loadgen.generator_file import GeneratorRecord, KernelRecord, RunState, StopReason, WorkerRecord
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.plan import Abort, Plan
 from c100k_loadgen.views import View
@@ -96,6 +96,7 @@ class Supervisor:
             nofile=nofile,
             workers=[worker.record for worker in self._workers],
             versions=generator_file.versions(),
+            kernel=KernelRecord(target_here=kernel.has_target(plan), before=kernel.read_counters()),
         )
         self._reports: defaultdict[int, dict[int, Report]] = defaultdict(dict)  # by second, by worker
         self._history: deque[tuple[int, int, int]] = deque()  # second, messages intended so far, gone wrong so far
@@ -236,6 +237,8 @@ class Supervisor:
         self._record.stop_reason = self._stop_reason or ("completed" if completed else "failed")
         self._record.state = "done"
         self._record.ended_at = time.time()
+        if self._record.kernel is not None:
+            self._record.kernel.after = kernel.read_counters()
         self._write()
         died = sum(worker.record.died_at is not None for worker in self._workers)
         self._view.event("stopped", reason=self._record.stop_reason, workers_died=died)

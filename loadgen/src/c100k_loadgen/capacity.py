@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 import resource
@@ -119,7 +120,7 @@ def _port_problems(plan: Plan, limits: Limits) -> list[str]:
     return [
         f"{plan.connections:,} connections{also} over {len(plan.targets)} targets and {sources} source addresses are "
         f"{most:,} for each pair, but ip_local_port_range {low}-{high} has {limits.ports:,} ports for that; "
-        f"add source_addresses or targets, or widen the range."
+        f"add source_addresses or targets, or widen the range. {_sources_needed(plan, most * sources, limits)}"
     ]
 
 
@@ -128,6 +129,17 @@ def _waiting_ports(plan: Plan) -> int:
     churned = plan.churn_per_s * min(_TIME_WAIT_S, plan.hold_s) * plan.connections_each
     stormed = plan.storm.share * plan.connections if plan.storm is not None and plan.storm.close == "fin" else 0
     return math.ceil(churned + stormed)
+
+
+def _sources_needed(plan: Plan, connections: int, limits: Limits) -> str:
+    """How many addresses do for the target that most connections go to."""
+    needed = math.ceil(connections / max(1, limits.ports))
+    if all(target.local or ipaddress.ip_address(target.address).is_loopback for target in plan.targets):
+        return f"It takes {needed} source addresses; of 127.0.0.0/8 this host has each already."
+    return (
+        f"It takes {needed} source addresses, {needed - max(1, len(plan.source_addresses))} more than there are; "
+        "--add-addresses DEVICE adds those that this host has not."
+    )
 
 
 def _memory_problems(plan: Plan, limits: Limits) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import tempfile
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import uvloop
 
-from c100k_loadgen import capacity, stand_alone, thresholds, views
+from c100k_loadgen import capacity, source_addresses, stand_alone, thresholds, views
 from c100k_loadgen.calls import calls_of
 from c100k_loadgen.credentials import check_credentials
 from c100k_loadgen.discovery import discovered, with_param_headers
@@ -47,6 +48,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         type=_address,
         help="where GET /status is answered (a plan: 127.0.0.1:7002; port 0 takes a free one)",
+    )
+    run.add_argument(
+        "--add-addresses",
+        metavar="DEVICE",
+        help="give this host the source addresses that it has not, on that device, as long as the run goes on (root)",
     )
     stand_alone.add_options(run)
     check = commands.add_parser("check", help="say whether a plan can be carried out on this host")
@@ -85,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.command == "report":
             return _report(options.directory, options)
+        source_addresses.remove_leftovers()
         return _stand_alone(options) if is_url(options.target) else _planned(options)
     except LoadgenError as error:
         print(error, file=sys.stderr)
@@ -114,23 +121,32 @@ def _planned(options: argparse.Namespace) -> int:
     if given := [*stand_alone.given_options(options), *verdict]:
         raise PlanError(options.target, [f"{', '.join(given)} go with a URL, not with a plan; see also report."])
     plan = read_plan(Path(options.target))
-    workers, limits = _fitting(plan, options.target)
-    plan = with_param_headers(discovered(plan)).resolved(time.time())
-    directory = options.output or Path(plan.run_id)
-    return _run(plan, workers, limits, directory, options.status or _DEFAULT_STATUS, views.JournalView())
+    with _addresses(plan, options):
+        workers, limits = _fitting(plan, options.target)
+        plan = with_param_headers(discovered(plan)).resolved(time.time())
+        directory = options.output or Path(plan.run_id)
+        return _run(plan, workers, limits, directory, options.status or _DEFAULT_STATUS, views.JournalView())
 
 
 def _stand_alone(options: argparse.Namespace) -> int:
     for text in options.sla or []:
         thresholds.parse(text)
     plan = stand_alone.plan_of(options.target, options)
-    workers, limits = _fitting(plan, options.target)
-    plan = with_param_headers(discovered(plan)).resolved(time.time())
     with tempfile.TemporaryDirectory(prefix="c100k-loadgen-") as temporary:
         directory = options.output or Path(temporary)
-        # Its exit code says what the verdict says in words: whether all workers came to their end.
-        _run(plan, workers, limits, directory, options.status, views.view_of(sys.stderr))
+        with _addresses(plan, options):
+            workers, limits = _fitting(plan, options.target)
+            plan = with_param_headers(discovered(plan)).resolved(time.time())
+            # Its exit code says what the verdict says in words: whether all workers came to their end.
+            _run(plan, workers, limits, directory, options.status, views.view_of(sys.stderr))
         return _report(directory, options)
+
+
+def _addresses(plan: Plan, options: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """Has this host have the source addresses, if that is asked for."""
+    if options.add_addresses is None:
+        return contextlib.nullcontext()
+    return source_addresses.added(plan.source_addresses, options.add_addresses)
 
 
 def _run(

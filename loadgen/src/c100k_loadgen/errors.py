@@ -28,6 +28,12 @@ class CredentialsError(LoadgenError):
     exit_code = 2
 
 
+class AddressError(LoadgenError):
+    """Source addresses that were asked for cannot be had."""
+
+    exit_code = 2
+
+
 class UrlError(LoadgenError):
     """This is no address of an MCP server that can be asked."""
 

@@ -14,6 +14,7 @@ from c100k_loadgen.credentials import check_credentials
 from c100k_loadgen.errors import PlanError
 from c100k_loadgen.plan import Plan
 from c100k_loadgen.plan_reader import make_plan
+from c100k_loadgen.source_addresses import addresses_of
 from c100k_loadgen.url import parse_url, target_of
 
 #: Connects a second that a server is asked for when nothing is said; a connection more takes that much longer.
@@ -78,6 +79,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--token-env", metavar="NAME", help="the bearer token is in this variable of the environment")
     option("--ca-file", metavar="FILE", help="check the server's certificate against these authorities")
     option("--insecure", action="store_true", default=None, help="do not check the server's certificate at all")
+    option("--source", metavar="NETWORK", help="connect from the addresses of this network, such as 10.0.0.0/28")
     option("--workers", type=int, metavar="N", help="processes (as many as are of use)")
     option("--no-reconnect", action="store_true", default=None, help="do not open again what is lost while measuring")
 
@@ -123,6 +125,8 @@ def plan_of(address: str, options: argparse.Namespace) -> Plan:
     }
     fields |= {name: given[name] for name in ("payload_bytes", "workers", "arrivals", "seed") if name in given}
     fields |= {field: given[name] for name, field in _SHAPE.items() if name in given}
+    if "source" in given:
+        fields["source_addresses"] = addresses_of(given["source"])
     if "arguments" in given or "data" in given or given.get("tool", "echo") != "echo":
         call: dict[str, Any] = {"tool": chosen["tool"], "arguments": _arguments(given.get("arguments", "{}"))}
         fields["calls"] = [{**call, **({"data": given["data"]} if "data" in given else {})}]

@@ -224,8 +224,12 @@ def test_arithmetic_of_files_ports_and_memory(tmp_path: Path) -> None:
     ]
     assert problems(plan_of(tmp_path, connections=30_000), LIMITS) == [
         "30,000 connections over 1 targets and 1 source addresses are 30,000 for each pair, but ip_local_port_range "
-        "32768-60999 has 28,232 ports for that; add source_addresses or targets, or widen the range."
+        "32768-60999 has 28,232 ports for that; add source_addresses or targets, or widen the range. It takes 2 source "
+        "addresses; of 127.0.0.0/8 this host has each already."
     ]
+    far = [{"name": "node2", "address": "10.0.0.9", "port": 7000}]
+    [ports] = problems(plan_of(tmp_path, connections=60_000, targets=far, source_addresses=["10.0.0.1"]), LIMITS)
+    assert "It takes 3 source addresses, 2 more than there are; --add-addresses DEVICE adds those" in ports
     sources = ["10.0.0.1", "10.0.0.2"]
     assert problems(plan_of(tmp_path, connections=30_000, source_addresses=sources), LIMITS) == []
     assert problems(plan_of(tmp_path, connections=25_000, churn_per_s=50), LIMITS) == []

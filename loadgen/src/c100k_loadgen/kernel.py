@@ -45,7 +45,10 @@ def read_counters() -> dict[str, int]:
 
 def _netstat() -> dict[str, int]:
     found: dict[str, int] = {}
-    lines = _NETSTAT.read_text().splitlines()
+    try:
+        lines = _NETSTAT.read_text().splitlines()
+    except OSError:
+        return found  # a container, or a service, may have no /proc/net
     for names, values in zip(lines[::2], lines[1::2], strict=False):
         if names.startswith("TcpExt:"):
             found.update(zip(names.split()[1:], map(int, values.split()[1:]), strict=False))

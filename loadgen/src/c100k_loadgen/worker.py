@@ -454,11 +454,12 @@ class Worker:
     async def _close_connections(self) -> None:
         if self._planned_closes is not None:
             self._planned_closes.finish()
-        for publisher in self._publishers:
-            if publisher.connection is not None:
-                publisher.connection.close()
+        publishing = [each.connection for each in self._publishers if each.connection is not None]
         await self._close_all(self._audience.live)
-        await end_sessions([each for each in self._sender.live if isinstance(each, HttpSession)], self._tally)
+        calling = (*self._sender.live, *publishing)
+        await end_sessions([each for each in calling if isinstance(each, HttpSession)], self._tally)
+        for connection in publishing:
+            connection.close()
         await self._close_all(self._sender.live)
         # The event loop closes the sockets in its next turns.
         await asyncio.sleep(_PULSE_S)

@@ -13,7 +13,8 @@ description:
   - Brings running Redis (or Valkey) instances into one cluster, with a master on every host and its replicas on others.
   - The first port of a host is its master's. The second port of the next host replicates it, the third port (where
     there is one) of the host after that.
-  - Hosts that are new get a master, replicas and their share of the slots, while clients go on.
+  - Hosts that are new get a master, replicas and their share of the slots, while clients go on. They belong at the end
+    of O(hosts), which moves the fewest replicas.
   - A master whose place a replica has taken is promoted again as soon as it is in sync. A replica that shares a host
     with its master moves. A node that was installed anew takes the place of the lost one.
   - Refuses what would destroy something, such as taking out a host, or bringing in an instance that holds keys.
@@ -21,37 +22,13 @@ description:
   - Run it once, on any host that reaches all instances.
 author:
   - The c100k authors (@c100k)
+extends_documentation_fragment:
+  - c100k.harness.redis_instances
 options:
-  hosts:
-    description: The hosts, in the order of the ring. A new host belongs at the end, which moves the fewest replicas.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      host:
-        description: What the host is called in messages and results.
-        type: str
-        required: true
-      address:
-        description: The IP address that its instances announce.
-        type: str
-        required: true
-  ports:
-    description: The ports of the instances of each host, that of the master first.
-    type: list
-    elements: int
-    required: true
   bus_offset:
     description: What is added to a port for the cluster bus.
     type: int
     default: 10000
-  username:
-    description: An account that may use all commands.
-    type: str
-    default: default
-  password:
-    description: Its password. Without one, no authentication is tried.
-    type: str
   timeout_s:
     description: Seconds that all may take.
     type: float
@@ -97,6 +74,7 @@ cluster:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.c100k.harness.plugins.module_utils import cluster_plan, cluster_view
 from ansible_collections.c100k.harness.plugins.module_utils.cluster_steps import Cluster, NotReachedError
+from ansible_collections.c100k.harness.plugins.module_utils.redis_instances import ARGUMENTS
 from ansible_collections.c100k.harness.plugins.module_utils.resp import RespError
 
 # A step can bring to light what another one hid; more than this means that somebody works against us.
@@ -125,19 +103,8 @@ def converge(module, cluster, wanted):
 def main():
     module = AnsibleModule(
         argument_spec={
-            "hosts": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "host": {"type": "str", "required": True},
-                    "address": {"type": "str", "required": True},
-                },
-            },
-            "ports": {"type": "list", "elements": "int", "required": True},
+            **ARGUMENTS,
             "bus_offset": {"type": "int", "default": 10000},
-            "username": {"type": "str", "default": "default"},
-            "password": {"type": "str", "no_log": True},
             "timeout_s": {"type": "float", "default": 60},
         },
         supports_check_mode=True,

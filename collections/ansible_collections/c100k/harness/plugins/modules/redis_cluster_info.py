@@ -16,37 +16,13 @@ description:
   - An instance that does not answer is a problem, not an error.
 author:
   - The c100k authors (@c100k)
+extends_documentation_fragment:
+  - c100k.harness.redis_instances
 options:
-  hosts:
-    description: The hosts, in the order of the ring.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      host:
-        description: What the host is called in messages and results.
-        type: str
-        required: true
-      address:
-        description: The IP address that its instances announce.
-        type: str
-        required: true
-  ports:
-    description: The ports of the instances of each host, that of the master first.
-    type: list
-    elements: int
-    required: true
   bus_offset:
     description: What is added to a port for the cluster bus.
     type: int
     default: 10000
-  username:
-    description: An account that may use all commands.
-    type: str
-    default: default
-  password:
-    description: Its password. Without one, no authentication is tried.
-    type: str
 attributes:
   check_mode:
     description: Only reads, so it does the same in check mode.
@@ -114,24 +90,14 @@ cluster:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.c100k.harness.plugins.module_utils import cluster_plan, cluster_view
+from ansible_collections.c100k.harness.plugins.module_utils.redis_instances import ARGUMENTS
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
-            "hosts": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "host": {"type": "str", "required": True},
-                    "address": {"type": "str", "required": True},
-                },
-            },
-            "ports": {"type": "list", "elements": "int", "required": True},
+            **ARGUMENTS,
             "bus_offset": {"type": "int", "default": 10000},
-            "username": {"type": "str", "default": "default"},
-            "password": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )

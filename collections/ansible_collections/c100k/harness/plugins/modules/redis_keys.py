@@ -14,26 +14,9 @@ description:
   - Run it once, on any host that reaches all instances, while nobody writes such keys.
 author:
   - The c100k authors (@c100k)
+extends_documentation_fragment:
+  - c100k.harness.redis_instances
 options:
-  hosts:
-    description: The hosts of the cluster.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      host:
-        description: What the host is called in messages.
-        type: str
-        required: true
-      address:
-        description: The IP address of its instances.
-        type: str
-        required: true
-  ports:
-    description: The ports of the instances of each host.
-    type: list
-    elements: int
-    required: true
   prefix:
     description: What the names of the keys begin with.
     type: str
@@ -43,13 +26,6 @@ options:
     type: str
     choices: [absent]
     default: absent
-  username:
-    description: An account that may use all commands.
-    type: str
-    default: default
-  password:
-    description: Its password. Without one, no authentication is tried.
-    type: str
 attributes:
   check_mode:
     description: Counts the keys, and removes none.
@@ -86,6 +62,7 @@ keys:
 import re
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.c100k.harness.plugins.module_utils.redis_instances import ARGUMENTS
 from ansible_collections.c100k.harness.plugins.module_utils.resp import Connection, RespError
 
 # Each answer of SCAN is one batch, which is removed in one round trip.
@@ -109,21 +86,10 @@ def remove(connection, prefix, check_mode):
 def main():
     module = AnsibleModule(
         argument_spec={
-            "hosts": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "host": {"type": "str", "required": True},
-                    "address": {"type": "str", "required": True},
-                },
-            },
-            "ports": {"type": "list", "elements": "int", "required": True},
+            **ARGUMENTS,
             # A prefix is no secret, whatever the names of the keys are like.
             "prefix": {"type": "str", "required": True, "no_log": False},
             "state": {"type": "str", "choices": ["absent"], "default": "absent"},
-            "username": {"type": "str", "default": "default"},
-            "password": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )

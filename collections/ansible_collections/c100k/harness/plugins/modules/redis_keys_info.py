@@ -15,38 +15,14 @@ description:
   - Run it once, on any host that reaches all instances.
 author:
   - The c100k authors (@c100k)
+extends_documentation_fragment:
+  - c100k.harness.redis_instances
 options:
-  hosts:
-    description: The hosts of the cluster.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      host:
-        description: What the host is called in messages.
-        type: str
-        required: true
-      address:
-        description: The IP address of its instances.
-        type: str
-        required: true
-  ports:
-    description: The ports of the instances of each host.
-    type: list
-    elements: int
-    required: true
   prefixes:
     description: What the names of the keys begin with.
     type: list
     elements: str
     required: true
-  username:
-    description: An account that may use all commands.
-    type: str
-    default: default
-  password:
-    description: Its password. Without one, no authentication is tried.
-    type: str
 attributes:
   check_mode:
     description: It only reads.
@@ -87,6 +63,7 @@ prefixes:
 import re
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.c100k.harness.plugins.module_utils.redis_instances import ARGUMENTS
 from ansible_collections.c100k.harness.plugins.module_utils.resp import Connection, RespError
 
 # Each answer of SCAN is one batch, which is measured in one round trip.
@@ -110,19 +87,8 @@ def measure(connection, prefix):
 def main():
     module = AnsibleModule(
         argument_spec={
-            "hosts": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "host": {"type": "str", "required": True},
-                    "address": {"type": "str", "required": True},
-                },
-            },
-            "ports": {"type": "list", "elements": "int", "required": True},
+            **ARGUMENTS,
             "prefixes": {"type": "list", "elements": "str", "required": True},
-            "username": {"type": "str", "default": "default"},
-            "password": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )

@@ -1,9 +1,10 @@
-"""Source addresses that this host gets for a run, and has no more after it. They are of TEST-NET-1, on loopback."""
+"""Source addresses that this host gets for a run, and has no more after it. They are of TEST-NET-2, on loopback."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from .conftest import command
 from .test_stand_alone import LOAD, PATIENT, Loadgen, Serve
 from .test_transports import children_of, wait_until
 
-NETWORK = "192.0.2.0/29"
-ADDRESSES = {f"192.0.2.{number}" for number in range(1, 7)}
+NETWORK = "198.51.100.0/29"
+ADDRESSES = {f"198.51.100.{number}" for number in range(1, 7)}
 ADDED = ("--source", NETWORK, "--add-addresses", "lo")
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can add addresses")
@@ -38,8 +39,8 @@ def run_for_long(url: str) -> subprocess.Popen[bytes]:
     """A run that has connections from those addresses."""
     load = ("--connections", "12", "--rate", "10", "--duration", "60", "--settle", "0")
     process = subprocess.Popen(command("run", url, *load, *ADDED), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    # The kernel writes 192.0.2.1 to 192.0.2.6 like that.
-    wait_until(lambda: all(f" 0{n}0200C0:" in Path("/proc/net/tcp").read_text() for n in range(1, 7)))
+    # Established is state 01, and the kernel writes 198.51.100.1 to 198.51.100.6 like that; what the last test closed waits.
+    wait_until(lambda: len(set(re.findall(r": (0[1-6]6433C6):\S+ \S+ 01 ", Path("/proc/net/tcp").read_text()))) == 6)
     return process
 
 
@@ -47,10 +48,10 @@ def run_for_long(url: str) -> subprocess.Popen[bytes]:
 def test_they_are_there_for_the_run_only(serve: Serve, loadgen: Loadgen) -> None:
     url = f"http://127.0.0.1:{serve().port}/mcp"
     # One that was there before is used, and stays.
-    subprocess.run(("ip", "address", "add", "192.0.2.3/32", "dev", "lo"), check=True)
+    subprocess.run(("ip", "address", "add", "198.51.100.3/32", "dev", "lo"), check=True)
     ran = loadgen("run", url, *LOAD, *PATIENT, *ADDED)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert present() == {"192.0.2.3"}
+    assert present() == {"198.51.100.3"}
 
 
 @as_root
@@ -82,10 +83,10 @@ def test_the_next_run_removes_what_a_killed_one_has_left(serve: Serve, loadgen: 
     [
         (("--source", "10.0.0.1/8"), "10.0.0.1/8 has host bits set; write a network, such as 10.0.0.0/28"),
         (("--source", "10.0.0.0/8"), "10.0.0.0/8 has 16,777,216 addresses; 4,096 are the most"),
-        (("--source", NETWORK), "source_addresses holds 192.0.2.1, which cannot be used on this host"),
+        (("--source", NETWORK), "source_addresses holds 198.51.100.1, which cannot be used on this host"),
         pytest.param(
             ("--source", NETWORK, "--add-addresses", "nowhere0"),
-            "--add-addresses: 192.0.2.1 on nowhere0: Cannot find device",
+            "--add-addresses: 198.51.100.1 on nowhere0: Cannot find device",
             marks=as_root,
         ),
     ],

@@ -39,7 +39,7 @@ def run_for_long(url: str) -> subprocess.Popen[bytes]:
     """A run that has connections from those addresses."""
     load = ("--connections", "12", "--rate", "10", "--duration", "60", "--settle", "0")
     process = subprocess.Popen(command("run", url, *load, *ADDED), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    # Established is state 01, and the kernel writes 198.51.100.1 to 198.51.100.6 like that; what the last test closed waits.
+    # Established is state 01, and the kernel writes addresses backwards; what the last test closed is in another state.
     wait_until(lambda: len(set(re.findall(r": (0[1-6]6433C6):\S+ \S+ 01 ", Path("/proc/net/tcp").read_text()))) == 6)
     return process
 

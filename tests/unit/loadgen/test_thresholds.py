@@ -20,15 +20,30 @@ RESULTS = Results(
     started_at=0.0,
     ended_at=1.0,
     hold_s=10,
-    connections=Connections(target=200, opened=200, peak=200, held_min=190, connect_errors={}, closes={}),
+    connections=Connections(
+        target=200,
+        opened=200,
+        peak=200,
+        connected_min=190,
+        held_min=190,
+        connect_errors={},
+        closes={},
+        session_ends={},
+    ),
     messages=Messages(
         intended=1000, sent=1000, answered=980, errors=20, error_share=0.02, rate_per_s=98.0, causes={"timeout": 20}
     ),
     response_ms=Distribution(1000, min=1, mean=5, p50=4, p75=5, p90=7, p95=8, p99=99, p999=250, p9999=250, max=250),
     service_ms=Distribution(980),
     slip_ms=Distribution(1000, p99=1),
+    stages=[],
+    pings=None,
+    churn=None,
+    storm=None,
     generator=Generator("1", 1, 0, "completed", 20.0, 1.0, 1),
+    said={},
     doubts=[],
+    warnings=[],
     seconds=[],
 )
 

@@ -14,4 +14,6 @@ def emit(event: str, **facts: object) -> None:
     line = msgspec.json.encode({"t": round(time.time(), 6), "event": event, **facts}).decode()
     # Whoever read stderr may be gone; the service goes on without them.
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        # In one go with its end, unlike what print does: other workers write there too.
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()

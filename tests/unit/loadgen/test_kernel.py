@@ -6,46 +6,35 @@ import json
 import socket
 from pathlib import Path
 
-import pytest
-
 from .test_stand_alone import LOAD, PATIENT, Loadgen, Serve
 
+CASES = [
+    ("RcvPruned", False, "INVALID", "  - this host: 5 received packets were dropped for lack of buffers"),
+    ("TCPMemoryPressures", False, "INVALID", "  - this host: TCP came under memory pressure 5 times"),
+    ("conntrack.drop", False, "INVALID", "  - this host: connection tracking was full, and 5 packets were dropped"),
+    ("TCPSynRetrans", False, "PASS", "warning: 5 SYNs were sent again"),
+    ("ListenOverflows", True, "PASS", "warning: a queue of connections to be accepted was full 5 times"),
+    ("ListenOverflows", False, "PASS", None),
+]
 
-@pytest.fixture
-def output(serve: Serve, loadgen: Loadgen, tmp_path: Path) -> Path:
-    """The files of a run that went well."""
-    directory = tmp_path / "out"
-    ran = loadgen("run", f"http://127.0.0.1:{serve().port}/mcp", *LOAD, *PATIENT, "--output", str(directory))
+
+def test_what_the_files_say_is_judged(serve: Serve, loadgen: Loadgen, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    ran = loadgen("run", f"http://127.0.0.1:{serve().port}/mcp", *LOAD, *PATIENT, "--output", str(output))
     assert ran.returncode in (0, 3), ran.stdout + ran.stderr
-    return directory
-
-
-@pytest.mark.parametrize(
-    ("counter", "target_here", "verdict", "sentence"),
-    [
-        ("RcvPruned", False, "INVALID", "  - this host: 5 received packets were dropped for lack of buffers"),
-        ("TCPMemoryPressures", False, "INVALID", "  - this host: TCP came under memory pressure 5 times"),
-        ("conntrack.drop", False, "INVALID", "  - this host: connection tracking was full, and 5 packets were dropped"),
-        ("TCPSynRetrans", False, "PASS", "warning: 5 SYNs were sent again"),
-        ("ListenOverflows", True, "PASS", "warning: a queue of connections to be accepted was full 5 times"),
-        ("ListenOverflows", False, "PASS", None),
-    ],
-)
-def test_what_the_files_say_is_judged(
-    output: Path, loadgen: Loadgen, counter: str, target_here: bool, verdict: str, sentence: str | None
-) -> None:
     path = output / "generator.json"
     record = json.loads(path.read_text())
     assert record["kernel"]["target_here"] is True
     assert record["kernel"]["after"].keys() >= {"ListenOverflows", "TCPSynRetrans", "RcvPruned", "TCPMemoryPressures"}
     before = record["kernel"]["before"]
-    record["kernel"] = {"target_here": target_here, "before": before, "after": {**before, counter: 5}}
-    record["kernel"]["after"][counter] += before.get(counter, 0)
-    path.write_text(json.dumps(record))
-    told = loadgen("report", str(output), *PATIENT)
-    assert verdict in told.stdout.splitlines()
-    assert sentence is None or sentence in told.stdout
-    assert ("warning:" in told.stdout) == (sentence is not None and sentence.startswith("warning:"))
+    for counter, target_here, verdict, sentence in CASES:
+        after = {**before, counter: before.get(counter, 0) + 5}
+        record["kernel"] = {"target_here": target_here, "before": before, "after": after}
+        path.write_text(json.dumps(record))
+        told = loadgen("report", str(output), *PATIENT)
+        assert verdict in told.stdout.splitlines(), counter
+        assert sentence is None or sentence in told.stdout
+        assert ("warning:" in told.stdout) == (sentence is not None and sentence.startswith("warning:")), counter
 
 
 def test_a_server_that_does_not_accept(loadgen: Loadgen) -> None:

@@ -21,7 +21,8 @@ Loadgen = Callable[..., subprocess.CompletedProcess[str]]
 Serve = Callable[..., Any]
 
 CONNECTIONS, RATE, DURATION = 6, 40, 1
-LOAD = ("--connections", str(CONNECTIONS), "--rate", str(RATE), "--duration", str(DURATION), "--settle", "1")
+LOAD = ("--connections", str(CONNECTIONS), "--rate", str(RATE), "--ramp", "0", "--settle", "1")
+LOAD += ("--duration", str(DURATION))
 # Nothing here is about speed; the machine may be busy.
 PATIENT = ("--sla", "errors==0", "--sla", "connections==100%", "--sla", "max<30s")
 

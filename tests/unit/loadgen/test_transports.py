@@ -100,14 +100,14 @@ def test_why_a_websocket_was_closed(
 
 
 def test_a_process_for_each_connection(loadgen: Loadgen) -> None:
-    ran = loadgen("run", stdio(sys.executable, "-m", "c100k_server", "stdio"), *LOAD, *PATIENT, "--ramp", "10")
+    ran = loadgen("run", stdio(sys.executable, "-m", "c100k_server", "stdio"), *LOAD, *PATIENT, "--ramp", "6")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ALL_ANSWERED in ran.stdout
 
 
 def test_stdio_in_the_stateless_era(loadgen: Loadgen) -> None:
     server = stdio(sys.executable, "-m", "c100k_server", "stdio")
-    ran = loadgen("run", server, *LOAD, *PATIENT, "--ramp", "10", "--protocol", "2026-07-28")
+    ran = loadgen("run", server, *LOAD, *PATIENT, "--ramp", "6", "--protocol", "2026-07-28")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ALL_ANSWERED in ran.stdout
 

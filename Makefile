@@ -92,7 +92,7 @@ lint: $(DEVELOPMENT)
 	$(BIN)/mypy src server/src loadgen/src
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline
 unit: $(DEVELOPMENT) test-packages
-	$(BIN)/pytest tests/unit $(ARGS)
+	$(BIN)/pytest tests/unit --numprocesses=3 --dist=loadfile $(ARGS)
 sanity: $(DEVELOPMENT)
 	tests/sanity.sh
 conformance: $(DEVELOPMENT) $(CONFORMANCE)  ## the official conformance suite, SDKs and Inspector against the server

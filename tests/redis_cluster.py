@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -191,9 +192,10 @@ class RedisCluster:
 
 
 def free_ports(count: int) -> list[int]:
-    """Below those that clients are given, so that no client takes them meanwhile."""
+    """Below those that clients are given, so that no client takes them meanwhile, and apart from those of other workers
+    of pytest-xdist."""
     found: list[int] = []
-    port = 21000
+    port = 21000 + 500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while len(found) < count:
         port += 1
         with socket.socket() as probe, suppress(OSError):

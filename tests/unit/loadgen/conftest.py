@@ -1,7 +1,7 @@
 """Runs of the real command line against servers that misbehave on purpose.
 
 A test marked `scenario` says which server and which plan it is about; these runs go on beside each other from the
-start of the session, and the test waits for its own. A test that must interfere with a run starts it by itself.
+start of the module, and the test waits for its own. A test that must interfere with a run starts it by itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from session_node import Node
 
 _HERE = Path(__file__).parent
 _EXAMPLES = _HERE.parents[2] / "server" / "examples"
-_AT_ONCE = 5
+_AT_ONCE = 3
 _RUN_BOUND_S = 60
 _PLAN = {
     "schema_version": 1,
@@ -211,16 +211,16 @@ def _run_to_the_end(directory: Path, plan: dict[str, Any], behaviour: str) -> Ru
     return run
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def scenarios(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[Run]]]:
-    """The runs of all marked tests, by their marks: tests with the same mark look at the same run."""
+    """The runs of a module's marked tests, by their marks: tests with the same mark look at the same run."""
     runs: dict[str, Future[Run]] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for item in request.session.items:
             mark = item.get_closest_marker("scenario")
-            if mark and repr(mark) not in runs:
+            if item.module is request.module and mark and repr(mark) not in runs:
                 directory = tmp_path_factory.mktemp("run")
                 runs[repr(mark)] = pool.submit(_run_to_the_end, directory, dict(mark.kwargs), mark.args[0])
         yield runs

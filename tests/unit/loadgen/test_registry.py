@@ -23,8 +23,9 @@ KINDS = ("find_local", "find_remote", "update", "cycle")
 @pytest.fixture
 def start(redis: RedisCluster, nodes: list[Node], start_run: Callable[..., Run]) -> Callable[..., Run]:
     """Start a run over all nodes, with no names of a run before."""
-    for master in range(redis.masters):
-        redis.command(master, "FLUSHALL")
+    for index in range(len(redis.servers)):
+        if redis.command(index, "ROLE")[0] == b"master":
+            redis.command(index, "FLUSHALL")
 
     def start_named(**plan: Any) -> Run:
         given = {

@@ -138,7 +138,7 @@ def test_a_server_that_answers_calls_with_garbage(run: Run) -> None:
     assert closes["garbage"] >= 20
     assert closes.keys() <= {"garbage", "stop"}
     errors = run.causes("message_error")
-    assert errors["connection_lost"] == closes["garbage"] == run.total("sent")
+    assert errors["connection_lost"] == run.total("sent") >= closes["garbage"]
     assert errors["not_connected"] == run.total("intended") - run.total("sent") > 0
 
 

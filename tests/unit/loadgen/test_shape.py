@@ -144,15 +144,13 @@ def test_what_has_waited_for_too_long_is_not_sent(run: Run) -> None:
 @pytest.mark.scenario("delay", churn_per_s=20, rate_per_s=400)
 def test_churn_waits_for_answers(run: Run) -> None:
     results = results_of(run)
-    closed = HOLD_S * 20
+    closed = run.causes("close")["churn"]
+    assert closed in (HOLD_S * 20 - 1, HOLD_S * 20), "the last may still wait for its answer when the hold ends"
     assert run.causes("close") == {"churn": closed, "stop": CONNECTIONS}
     assert run.causes("message_error") == run.causes("connect_error") == {}
     assert run.server["initialize"] == run.server["ended"] == CONNECTIONS + closed
-    rows = run.rows("reopenings")
-    assert [int(row["connection"]) for row in sorted(rows, key=lambda row: row["closed_at"])] == [
-        *range(CONNECTIONS),
-        *range(CONNECTIONS),
-    ]
+    order = [int(row["connection"]) for row in sorted(run.rows("reopenings"), key=lambda row: row["closed_at"])]
+    assert order == [*range(CONNECTIONS), *range(CONNECTIONS)][:closed]
     assert results.churn is not None
     assert (results.churn.closed, results.churn.back, results.churn.failed) == (closed, closed, 0)
     assert results.churn.connect_ms.samples == run.histogram("churn_connect").get_total_count() == closed
@@ -201,11 +199,13 @@ def test_what_does_not_come_back_is_excused_only_for_so_long(run: Run) -> None:
     results = results_of(run)
     storm = results.storm
     assert storm is not None
-    assert (storm.closed, storm.back, storm.all_back_s, storm.refused > 0) == (10, 0, None, True)
+    assert (storm.closed, storm.all_back_s, storm.refused > 0) == (10, None, True)
+    # One may be back before the server has noticed that the first has gone.
+    assert storm.back <= 2
     assert run.server["lost"] == 0, "closed in good order"
-    assert results.connections.held_min == 10
+    assert results.connections.held_min == 10 + storm.back
     held = by_second(run.seconds("hold"), "connected", "reopening")
-    assert (held[1], held[-1]) == (20, 10)
+    assert (held[1], held[-1]) == (20, 10 + storm.back)
 
 
 @pytest.mark.scenario("c100k-server", **STREAMED, storm={**STORM, "share": 1.0}, hold_s=3, workers=2)

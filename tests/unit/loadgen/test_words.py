@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
-from .test_stand_alone import DURATION, LOAD, RATE, Loadgen, Serve
+from .test_stand_alone import DURATION, RATE, Loadgen, Serve
+from .test_stand_alone import LOAD as LOAD_AT_ONCE
 from .test_transports import misbehaving, stdio
 
+#: With time to connect, so that not even the first message finds no connection.
+LOAD = (*LOAD_AT_ONCE, "--ramp", "1")
 #: The settle phase has as many messages as the measuring.
 ALL = 2 * RATE * DURATION
 

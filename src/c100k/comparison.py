@@ -33,6 +33,7 @@ LOAD_SETTINGS = (
     "c100k_fan_out_every_s",
     "c100k_resume",
     "c100k_increments",
+    "c100k_rebalance_per_s",
     "c100k_faults",
     "c100k_state",
 )

@@ -15,8 +15,9 @@ from c100k.run_directory import RunDirectory
 #: What the sampler calls the process that only looks after the server's workers.
 PARENT = "parent"
 
-#: Causes of closes that the plan of a generator asks for: the end, churn and a reconnect storm.
-ON_PURPOSE = ("stop", "churn", "storm")
+#: Causes of closes that the plan of a generator asks for: the end, churn, a reconnect storm, and a session that goes
+#: back to a target that has returned.
+ON_PURPOSE = ("stop", "churn", "storm", "rebalance")
 
 _CLIENT_SUMS = ("connected", "opened", "connect_errors", "closed", "intended", "sent", "answered", "errors", "timeouts")
 

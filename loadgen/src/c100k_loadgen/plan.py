@@ -174,9 +174,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     the status was not asked for so long; 0 never does.
 
     With `resume`, sessions outlive their connections: those of one target go on elsewhere within `resume_spread_s` of
-    its loss. `increments` is the share of messages that are numbered `increment`s of the session's counter, which each
-    session reads within `verify_s` after the hold. With `registry`, sessions have names, and that is how long they may
-    take to be verified.
+    its loss. Of targets that hold more than their share `rebalance_per_s` sessions a second go back to one that holds
+    less, as it has returned; 0 leaves them where they are. `increments` is the share of messages that are numbered
+    `increment`s of the session's counter, which each session reads within `verify_s` after the hold. With `registry`,
+    sessions have names, and that is how long they may take to be verified.
 
     Messages are `calls`; when there are none, of `echo`, with a text of `payload_bytes` that answers are held against.
     The order of calls, and the times of Poisson `arrivals`, follow from `seed`. With `reconnect` what is lost in the
@@ -228,6 +229,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fan_out: FanOut | None = None
     resume: bool = False
     resume_spread_s: Annotated[float, Meta(gt=0, le=600)] = 1.0
+    rebalance_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
     probe: Probe = Probe()
     increments: Share = 0.0
     registry: Registry | None = None

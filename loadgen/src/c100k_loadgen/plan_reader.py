@@ -260,6 +260,10 @@ class _Reader:
             self._add(nodes["resume"], "resume needs transport: tcp and connection: session.")
         if values.get("resume") and (values.get("calls") or values.get("reconnect")):
             self._add(nodes["resume"], "resume has calls and reconnects of its own: leave calls and reconnect.")
+        if values.get("rebalance_per_s") and not values.get("resume"):
+            self._add(
+                nodes["rebalance_per_s"], "rebalance_per_s needs resume: true: other sessions stay where they are."
+            )
         if values.get("increments") and not values.get("resume"):
             self._add(nodes["increments"], "increments needs resume: true, so that no outcome stays unknown.")
         if isinstance(nodes.get("registry"), yaml.MappingNode):

@@ -133,9 +133,12 @@ class SessionSender(Sender):
 
     def lost(self, connection: Connection) -> None:
         """A session is away: nobody knows what became of what is unanswered."""
-        session = resumable(connection).session
-        self._held_up.update(session.unanswered)
-        self._attempt_ended(session, "unknown", time.monotonic())
+        self._held_up.update(resumable(connection).session.unanswered)
+        self.left(connection)
+
+    def left(self, connection: Connection) -> None:
+        """A session goes on over another connection, and what is unanswered will be sent again over that."""
+        self._attempt_ended(resumable(connection).session, "unknown", time.monotonic())
 
     def resumed(self, connection: Connection) -> None:
         """A session has another connection: send what is unanswered, all of it in one go."""

@@ -15,6 +15,7 @@ from c100k_loadgen.output import WorkerFiles
 from c100k_loadgen.phases import Phase
 from c100k_loadgen.plan import Target
 from c100k_loadgen.probes import Probe
+from c100k_loadgen.rebalancing import Rebalancing
 from c100k_loadgen.resumable import ResumableConnection, ResumableSession, Resumption, resumable
 from c100k_loadgen.session_sender import SessionSender
 from c100k_loadgen.tally import Tally
@@ -56,6 +57,21 @@ class Sessions:
         # All sessions of one target are to be on their way within the spread.
         pace_per_s = assignment.connections / len(plan.targets) / plan.resume_spread_s
         self._fail_over = FailOver(loop, plan.targets, self._is_up, self._held, self._resume, pace_per_s)
+        self._moving: dict[ResumableSession, Connection] = {}
+        self._rebalancing: Rebalancing | None = None
+        if plan.rebalance_per_s:
+            self._rebalancing = Rebalancing(
+                loop,
+                plan.targets,
+                self._is_up,
+                self._held,
+                sender.live,
+                self._moving,
+                lambda: bool(self._fail_over.away),
+                self._move,
+                plan.rebalance_per_s / assignment.workers,
+                start + plan.ramp_s,
+            )
         # The probes of the workers are spread over the time between two pings.
         first_look = start + plan.probe.every_s * assignment.index / assignment.workers
         self._probes = {
@@ -92,6 +108,7 @@ class Sessions:
     async def verify(self, files: WorkerFiles, stop_at: float) -> None:
         """Have each session read its counter, those that are away when they are back. Nothing was sent from `stop_at`
         on."""
+        self._move_no_more()
         sender = self._sender
         await self._read_back(
             Verification(self._loop, self._opened(), sender.next_id, sender.heard_from, files.counter)
@@ -112,6 +129,7 @@ class Sessions:
 
     def stop(self) -> None:
         """Bring no session back any more."""
+        self._move_no_more()
         self._fail_over.stop()
         for probe in self._probes.values():
             probe.stop()
@@ -126,6 +144,18 @@ class Sessions:
     def _resume(self, session: ResumableSession, target: Target) -> None:
         connection = self.connect(session.number, target.name, session.attempts)
         self._opener.begin(connection, destination(self._assignment, session.number, target))
+
+    def _move(self, session: ResumableSession, target: Target) -> None:
+        """Have a session that is live go on elsewhere."""
+        session.lose("rebalance", time.monotonic())
+        self._moving[session] = connection = self.connect(session.number, target.name, 0)
+        self._opener.begin(connection, destination(self._assignment, session.number, target))
+
+    def _move_no_more(self) -> None:
+        if self._rebalancing is not None:
+            self._rebalancing.stop()
+        for connection in list(self._moving.values()):
+            self._opener.give_up(connection, "rebalance")
 
     def _target_dead(self, target: str) -> None:
         for connection in list(self._sender.live):
@@ -142,39 +172,58 @@ class Sessions:
     def opened(self, connection: Connection) -> None:
         session = resumable(connection).session
         self._opener.opened(connection)
+        last = session.connection
+        if session in self._moving:
+            if last is not None and last.state is State.LIVE:
+                last.close("rebalance")
+            del self._moving[session]
+        elif last is not None:
+            self._fail_over.resumed(session)
         self._tally.opened()
         self._sender.heard_from[connection.target] += 1
-        if session.connection is None:
+        if last is None:
             self._sender.add(connection)
             return
-        self._fail_over.resumed(session)
-        self._tally.totals.resumed += session.known
-        lost = session.connection.target
-        self._on_resumption(session.resumption(lost, connection.target, time.monotonic()))
+        if session.cause != "rebalance" or not session.known:
+            self._tally.totals.resumed += session.known
+            self._on_resumption(session.resumption(last.target, connection.target, time.monotonic()))
         self._sender.resumed(connection)
         if self._verification is not None:
             self._verification.resumed(session)
 
     def opening_failed(self, connection: Connection, cause: str) -> None:
-        self._tally.connect_error(connection.phase, connection.target, cause)
+        if cause != "rebalance":
+            self._tally.connect_error(connection.phase, connection.target, cause)
         self._held[connection.target] -= 1
         session = resumable(connection).session
         if session.connection is None:
             self._opener.failed(connection)
             return
         self._opener.done(connection)
+        if session in self._moving:
+            del self._moving[session]
+            if not session.live:
+                self._fail_over.lost(session)
+            return
         self._fail_over.failed(session, resumable(connection).retry_after_s)
 
     def ended(self, connection: Connection, cause: str) -> None:
+        session = resumable(connection).session
+        if cause == "moved" and session in self._moving:
+            cause = "rebalance"  # the server has heard of the next connection sooner than this worker
         self._tally.closed(connection.target, cause)
         self._held[connection.target] -= 1
         if cause == "stop":
             self._sender.remove(connection)
             return
-        session = resumable(connection).session
-        session.lose(cause, time.monotonic())
-        self._sender.lost(connection)
-        self._fail_over.lost(session)
+        if cause == "rebalance":
+            self._sender.left(connection)
+        else:
+            session.lose(cause, time.monotonic())
+            self._sender.lost(connection)
+        # What is on its way elsewhere needs no other attempt.
+        if session not in self._moving:
+            self._fail_over.lost(session)
         if self._verification is not None:
             self._verification.lost(session)
 

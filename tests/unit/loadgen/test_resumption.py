@@ -121,6 +121,30 @@ def test_a_node_that_falls_silent_and_comes_back(nodes: list[Node], start: Calla
     assert found.unknown > 0, "what the silent node was asked for stayed open, and was asked again"
 
 
+def test_a_node_that_returns_gets_its_share_again(nodes: list[Node], start: Callable[..., Run]) -> None:
+    run = start(rebalance_per_s=100, hold_s=9)
+    in_hold(run)
+    nodes[2].signal(signal.SIGSTOP)
+    run.wait_for(lambda status: status["resumed"] == SESSIONS // 3)
+    nodes[2].signal(signal.SIGCONT)
+    check(run, "c", {"target_dead"})
+    check_operations(run)
+    moved = run.causes("close")["rebalance"]
+    assert SESSIONS // 3 * 0.8 < moved <= SESSIONS // 3 + 2
+    assert run.causes("close").keys() <= {"stop", "target_dead", "rebalance", "eof"}
+    back = by_target(run)
+    assert min(back.values()) > SESSIONS // 3 * 0.8, back
+
+
+def by_target(run: Run) -> Counter[str]:
+    """How many connections were closed at the end, by target."""
+    counts: Counter[str] = Counter()
+    for row in run.rows("causes"):
+        if (row["kind"], row["cause"]) == ("close", "stop"):
+            counts[row["target"]] += int(row["count"])
+    return counts
+
+
 RESUME: dict[str, Any] = {"resume": True, "resume_spread_s": 0.2, "increments": 0.5, "verify_s": 5}
 
 

@@ -29,7 +29,6 @@ $(READY): requirements/controller.txt pyproject.toml
 	touch $@
 
 $(DEVELOPMENT): $(READY) requirements/development.txt server/pyproject.toml loadgen/pyproject.toml
-	scripts/host-packages $(TEST_PACKAGES)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e server -e loadgen
 	touch $@
@@ -66,7 +65,10 @@ test-100k-load: setup lab-packages  ## ramp 0 to 100,000 and hold
 test-100k-registry: setup lab-packages  ## 100,000 names of sessions, looked up and changed under load
 	$(BIN)/c100k run registry $(ARGS)
 
-.PHONY: benchmark-full
+.PHONY: benchmark benchmark-quick benchmark-full
+benchmark: benchmark-quick
+benchmark-quick: $(DEVELOPMENT)  ## server and generator on loopback, without a lab and without root, in half a minute
+	$(BIN)/c100k benchmark quick $(ARGS)
 benchmark-full: setup lab-packages  ## load, ten deaths and registry, one after the other, each with its verdict
 	$(BIN)/c100k run benchmark-full $(ARGS)
 
@@ -97,9 +99,9 @@ sanity: $(DEVELOPMENT)
 	tests/sanity.sh
 conformance: $(DEVELOPMENT) $(CONFORMANCE)  ## the official conformance suite, SDKs and Inspector against the server
 	$(BIN)/pytest tests/conformance $(ARGS)
-lab-test: $(DEVELOPMENT) lab-packages
+lab-test: $(DEVELOPMENT) lab-packages test-packages
 	$(BIN)/pytest tests/lab -m 'not cluster' $(ARGS)
-lab-test-cluster: $(DEVELOPMENT) lab-packages  ## the lab tests of the Redis Cluster, too long for the gate
+lab-test-cluster: $(DEVELOPMENT) lab-packages test-packages  ## the lab tests of the Redis Cluster, too long for the gate
 	$(BIN)/pytest tests/lab -m cluster $(ARGS)
 
 .PHONY: fuzz

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from c100k import __version__, comparison, comparison_pages, lab, launch, planner, report, run_store
+from c100k import __version__, comparison, comparison_pages, lab, launch, planner, quick_benchmark, report, run_store
 from c100k.errors import C100KError
 from c100k.project import ROOT, RUNS
 from c100k.run_directory import RunDirectory
@@ -60,6 +60,26 @@ def parser() -> argparse.ArgumentParser:
     run_parser.add_argument("-v", "--verbose", action="count", default=int(bool(os.environ.get("TEST_VERBOSE"))))
     run_parser.add_argument("--provisioned", action="store_true", help="the hosts are ready: begin with the run")
     run_parser.set_defaults(command=_run)
+
+    benchmark_parser = commands.add_parser("benchmark", help="measure on this machine, without a lab")
+    benchmark_parser.add_argument(
+        "which", choices=("quick",), help="server and generator on loopback, in half a minute"
+    )
+    benchmark_parser.add_argument(
+        "--connections", type=_at_least_one, default=quick_benchmark.QuickBenchmark.connections, metavar="N"
+    )
+    benchmark_parser.add_argument(
+        "--rate",
+        type=_at_least_one,
+        default=quick_benchmark.QuickBenchmark.rate_per_s,
+        metavar="N",
+        help="messages a second",
+    )
+    benchmark_parser.add_argument(
+        "--duration", type=_at_least_one, default=quick_benchmark.QuickBenchmark.hold_s, metavar="SECONDS"
+    )
+    benchmark_parser.add_argument("--runs-dir", type=Path, default=RUNS, metavar="DIR", help="where its files are kept")
+    benchmark_parser.set_defaults(command=_benchmark)
 
     report_parser = commands.add_parser("report", help="judge a run directory anew, from its raw files")
     report_parser.add_argument("run", type=Path, metavar="RUN", help="a directory below runs/, or runs/latest")
@@ -146,6 +166,16 @@ def _run(options: argparse.Namespace) -> int:
     launch.playbook_of(wanted.scenario)
     with _lab_of(launch.host_variables(wanted)):
         return launch.run(wanted)
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    wanted = quick_benchmark.QuickBenchmark(
+        connections=options.connections,
+        rate_per_s=options.rate,
+        hold_s=options.duration,
+        runs=options.runs_dir.absolute(),
+    )
+    return quick_benchmark.run(wanted)
 
 
 @contextlib.contextmanager

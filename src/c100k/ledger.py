@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import csv
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from c100k.outages import Outage
 from c100k.record import Ledger
-from c100k.samples import HostSamples
+from c100k.samples import REBALANCE, HostSamples
 
 #: A difference counts when it lasts: the three counts are not read in the same microsecond.
 SUSTAINED_S = 3
@@ -33,14 +34,15 @@ IDLE_S = 3
 
 @dataclass(frozen=True)
 class Entry:
-    """One host in the second `t`; a count that was not given is `None`. `away` of its sessions had no connection."""
+    """One host in the second `t`; a count that was not given is `None`. `moving` of its sessions had no connection, or
+    went from one to the next."""
 
     t: int
     host: str
     client: int | None
     server: int | None
     kernel: int | None
-    away: int
+    moving: int
 
     @property
     def complete(self) -> bool:
@@ -57,6 +59,7 @@ def entries(
     """All entries, ordered by second and host. A host that plays no part at one end has a count of zero there."""
     seconds = sorted({t for host in hosts for t in (*host.client, *host.kernel)})
     idle = {host.name: _idle(host, started_at) for host in hosts}
+    moves = {host.name: _moves(host) for host in hosts}
     return [
         Entry(
             t=t,
@@ -64,11 +67,20 @@ def entries(
             client=_client(host, t) if host.name in loadgens else 0,
             server=_server(host, t, outages) if host.name in servers else 0,
             kernel=_kernel(host, t, idle[host.name]),
-            away=host.client[t].away if t in host.client else 0,
+            moving=(host.client[t].away if t in host.client else 0) + moves[host.name][t],
         )
         for t in seconds
         for host in hosts
     ]
+
+
+def _moves(host: HostSamples) -> Counter[int]:
+    """How many sessions went back to another target, by second."""
+    counts: Counter[int] = Counter()
+    for each in host.causes:
+        if (each.kind, each.cause) == ("close", REBALANCE):
+            counts[each.t] += each.count
+    return counts
 
 
 def _idle(host: HostSamples, started_at: float) -> float | None:
@@ -148,7 +160,7 @@ def _total(t: int, group: list[Entry], beside: int, kernel_counts: bool) -> Tota
     sockets = sum(entry.kernel or 0 for entry in group)
     by_host = [abs((entry.kernel or 0) - (entry.client or 0) - (entry.server or 0)) for entry in group]
     disagreement: int | None = max(abs(client - server), *by_host) if kernel_counts else abs(client - server)
-    if any(entry.away for entry in group):
+    if any(entry.moving for entry in group):
         disagreement = None
     return Total(t, client, server, (sockets + 1) // 2, disagreement, beside, kernel_counts)
 

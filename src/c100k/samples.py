@@ -15,9 +15,12 @@ from c100k.run_directory import RunDirectory
 #: What the sampler calls the process that only looks after the server's workers.
 PARENT = "parent"
 
-#: Causes of closes that the plan of a generator asks for: the end, churn, a reconnect storm, and a session that goes
-#: back to a target that has returned.
-ON_PURPOSE = ("stop", "churn", "storm", "rebalance")
+#: A session goes back to a target that has returned.
+REBALANCE = "rebalance"
+
+#: Causes of closes that the plan of a generator asks for: the end, churn, a reconnect storm, and sessions that go
+#: back.
+ON_PURPOSE = ("stop", "churn", "storm", REBALANCE)
 
 _CLIENT_SUMS = ("connected", "opened", "connect_errors", "closed", "intended", "sent", "answered", "errors", "timeouts")
 

@@ -209,7 +209,7 @@ class Sessions:
 
     def ended(self, connection: Connection, cause: str) -> None:
         session = resumable(connection).session
-        if cause == "moved" and session in self._moving:
+        if cause in ("moved", "eof") and session in self._moving:
             cause = "rebalance"  # the server has heard of the next connection sooner than this worker
         self._tally.closed(connection.target, cause)
         self._held[connection.target] -= 1

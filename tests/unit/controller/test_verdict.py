@@ -123,6 +123,16 @@ def test_a_run_that_was_interrupted_may_have_answers_beyond_its_last_second(raw_
     assert run["messages"]["error_rate"] == 0
 
 
+def test_counts_may_differ_by_sessions_that_go_back_to_another_target(raw_run: RawRun) -> None:
+    host = raw_run.hosts[0]
+    for t in range(HOLD.start + 3, HOLD.start + 7):
+        host.server[t] += 5
+        host.kernel[t] += 5
+        host.causes.append((t, "hold", "close", "node2", "rebalance", 20))
+    run = judge(raw_run)
+    assert (run["verdict"], run["ledger"]["disagreement"]) == ("PASS", 0)
+
+
 def test_counts_that_disagree_for_a_moment_do_not(raw_run: RawRun) -> None:
     for t in list(HOLD)[3:5]:
         raw_run.hosts[0].server[t] -= 5

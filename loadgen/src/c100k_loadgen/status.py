@@ -1,9 +1,9 @@
-"""`GET /status`: the run while it happens, as one JSON document over plain HTTP/1.1."""
+"""The run while it happens, over plain HTTP/1.1: as one JSON document at `/status`, and as figures at `/metrics`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from hdrh.histogram import HdrHistogram
@@ -14,6 +14,19 @@ from c100k_loadgen.generator_file import RunState
 from c100k_loadgen.recorder import DIGITS, HIGHEST_US, LOWEST_US
 
 _REQUEST_TIMEOUT_S = 5.0
+_JSON = "application/json"
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What is found at a path."""
+
+    content_type: str
+    body: Callable[[], bytes]
+
+
+def json_page(status: Callable[[], Status]) -> Page:
+    """What `status` returns, as JSON."""
+    return Page(_JSON, lambda: msgspec.json.encode(status()))
 
 
 class LastSecond(msgspec.Struct, frozen=True):
@@ -75,8 +88,8 @@ def merge(reports: list[Report]) -> LastSecond:
     )
 
 
-async def serve(host: str, port: int, status: Callable[[], Status]) -> asyncio.Server:
-    """Answer requests for the status with what `status` returns.
+async def serve(host: str, port: int, pages: Mapping[str, Page]) -> asyncio.Server:
+    """Answer requests for `pages`, which are there by path.
 
     Raises:
         StatusAddressError: nothing can listen there.
@@ -85,7 +98,7 @@ async def serve(host: str, port: int, status: Callable[[], Status]) -> asyncio.S
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _REQUEST_TIMEOUT_S)
-            writer.write(_respond(head.split(b"\r\n", 1)[0].split(), status))
+            writer.write(_respond(head.split(b"\r\n", 1)[0].split(), pages))
             await asyncio.wait_for(writer.drain(), _REQUEST_TIMEOUT_S)
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             pass  # whoever asked is gone, or does not speak HTTP
@@ -98,16 +111,17 @@ async def serve(host: str, port: int, status: Callable[[], Status]) -> asyncio.S
         raise StatusAddressError(host, port, error.strerror or str(error)) from None
 
 
-def _respond(request: list[bytes], status: Callable[[], Status]) -> bytes:
+def _respond(request: list[bytes], pages: Mapping[str, Page]) -> bytes:
     if len(request) != 3 or not request[2].startswith(b"HTTP/1."):
-        return _response("400 Bad Request", b'{"error":"not an HTTP request"}')
-    if request[1].split(b"?")[0] != b"/status":
-        return _response("404 Not Found", b'{"error":"only /status is here"}')
+        return _response("400 Bad Request", _JSON, b'{"error":"not an HTTP request"}')
+    page = pages.get(request[1].split(b"?")[0].decode("latin-1"))
+    if page is None:
+        return _response("404 Not Found", _JSON, b'{"error":"only %b are here"}' % " and ".join(pages).encode())
     if request[0] not in (b"GET", b"HEAD"):
-        return _response("405 Method Not Allowed", b'{"error":"only GET"}', "Allow: GET, HEAD\r\n")
-    return _response("200 OK", msgspec.json.encode(status()), head_only=request[0] == b"HEAD")
+        return _response("405 Method Not Allowed", _JSON, b'{"error":"only GET"}', "Allow: GET, HEAD\r\n")
+    return _response("200 OK", page.content_type, page.body(), head_only=request[0] == b"HEAD")
 
 
-def _response(line: str, body: bytes, headers: str = "", *, head_only: bool = False) -> bytes:
-    head = f"HTTP/1.1 {line}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}"
+def _response(line: str, content_type: str, body: bytes, headers: str = "", *, head_only: bool = False) -> bytes:
+    head = f"HTTP/1.1 {line}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{headers}"
     return f"{head}Connection: close\r\n\r\n".encode("ascii") + (b"" if head_only else body)

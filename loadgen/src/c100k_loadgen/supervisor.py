@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from c100k_loadgen import generator_file, kernel, status
+from c100k_loadgen import generator_file, kernel, metrics, status
 from c100k_loadgen.assignment import Assignment, Report, Totals, assignments
 from c100k_loadgen.errors import OutputExistsError
 from c100k_loadgen.generator_file import GeneratorRecord, KernelRecord, RunState, StopReason, WorkerRecord
@@ -68,7 +68,7 @@ def _end_session(leader: int) -> None:
 class Supervisor:
     """Runs a resolved plan with `workers` processes; files go to `directory`, and `view` shows what happens.
 
-    The status is served at `status_address`, unless that is None.
+    Status and metrics are served at `status_address`, unless that is None.
     """
 
     def __init__(
@@ -100,6 +100,7 @@ class Supervisor:
         )
         self._reports: defaultdict[int, dict[int, Report]] = defaultdict(dict)  # by second, by worker
         self._history: deque[tuple[int, int, int]] = deque()  # second, messages intended so far, gone wrong so far
+        self._response_times = metrics.ResponseTimes()
         self._asked_at = time.monotonic()
         self._stop_reason: StopReason | None = None
         self._kill_at: float | None = None
@@ -116,7 +117,11 @@ class Supervisor:
             raise OutputExistsError(self._directory)
         server = None
         if self._status_address is not None:
-            server = await status.serve(*self._status_address, self._asked)
+            pages = {
+                "/status": status.json_page(self._asked),
+                "/metrics": metrics.page(self._status, self._response_times),
+            }
+            server = await status.serve(*self._status_address, pages)
             host, port = server.sockets[0].getsockname()[:2]
             self._record.status_address = f"{host}:{port}"
         self._write()
@@ -173,6 +178,7 @@ class Supervisor:
 
     def _take(self, worker: _Worker, report: Report) -> None:
         worker.totals, worker.phase, worker.said = report.totals, report.phase, report.said
+        self._response_times.add(report.response_hdr)
         self._reports[report.t][worker.record.index] = report
         for t in sorted(self._reports)[:-3]:
             del self._reports[t]
@@ -256,7 +262,10 @@ class Supervisor:
         return "verify" if verifying else self._times.phase_at(now)
 
     def _asked(self) -> status.Status:
-        """The status, for one who asks for it, which is also how this process knows that the controller is there."""
+        """The status, for one who asks for it, which is also how this process knows that the controller is there.
+
+        Who scrapes the metrics is not the controller, and may outlive it.
+        """
         self._asked_at = time.monotonic()
         return self._status()
 

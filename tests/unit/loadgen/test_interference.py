@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hdrh.histogram import HdrHistogram
+from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
     from tests.unit.loadgen.conftest import Run
@@ -52,10 +54,31 @@ def check_status(run: Run, status: dict[str, Any]) -> None:
     assert second.get_total_count() == 50
     assert [worker["index"] for worker in status["workers"]] == [0, 1]
     address = run.generator["status_address"]
+    check_metrics(address, status)
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"http://{address}/statuses", timeout=5)
     with pytest.raises(urllib.error.HTTPError, match="405"):
         urllib.request.urlopen(f"http://{address}/status", data=b"{}", timeout=5)
+
+
+def check_metrics(address: str, status: dict[str, Any]) -> None:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as response:
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        families = {each.name: each for each in text_string_to_metric_families(response.read().decode())}
+    assert all(each.documentation and each.type != "unknown" for each in families.values())
+    values = {name: each.samples[0].value for name, each in families.items()}
+    assert (values["c100k_loadgen_target_connections"], values["c100k_loadgen_connections"]) == (20, 20)
+    assert values["c100k_loadgen_messages_sent"] >= status["sent"]
+    assert families["c100k_loadgen_run_info"].samples[0].labels == {"run_id": status["run_id"], "host": "node1"}
+    phases = families["c100k_loadgen_phase"].samples
+    assert [each.labels["phase"] for each in phases if each.value] == ["hold"]
+    assert [each.labels["worker"] for each in families["c100k_loadgen_worker_up"].samples] == ["0", "1"]
+    times = families["c100k_loadgen_response_seconds"].samples
+    buckets = [each.value for each in times if each.name.endswith("_bucket")]
+    count, total = (next(each.value for each in times if each.name.endswith(end)) for end in ("_count", "_sum"))
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == count >= 50
+    assert 0 < total < count
 
 
 def test_signals_in_the_ramp_end_a_run_in_good_order(start_run: StartRun) -> None:
@@ -79,6 +102,20 @@ def test_it_stops_when_nobody_asks_for_the_status(run: Run) -> None:
     assert run.generator["stop_reason"] == "controller_vanished"
     assert run.generator["ended_at"] - run.generator["started_at"] >= 3
     assert run.total("opened") == run.causes("close")["stop"] == 20
+
+
+def test_a_scraper_of_metrics_is_not_the_controller(start_run: StartRun) -> None:
+    run = start_run(hold_s=300, controller_timeout_s=2)
+    run.wait_until("hold")
+    address = run.generator["status_address"]
+    scrapes = 0
+    while run.process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as response:
+            scrapes += response.status == 200
+        time.sleep(0.2)
+    run.finish()
+    assert scrapes >= 3
+    assert run.generator["stop_reason"] == "controller_vanished"
 
 
 def test_workers_stop_when_their_parent_is_killed(start_run: StartRun, gone: Callable[[int], bool]) -> None:

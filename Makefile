@@ -9,6 +9,8 @@ SETUP_PACKAGES := python3-venv openssh-client
 LAB_PACKAGES := debootstrap systemd-container nftables iproute2
 # The tests start redis-server themselves: this package has the program, and no service that would start with it.
 TEST_PACKAGES := redis-tools
+# The same with prometheus: its package is unpacked here.
+PROMETHEUS := .cache/prometheus
 READY := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.development
 CONFORMANCE := .cache/conformance-ready
@@ -54,6 +56,7 @@ lab-packages:
 	@scripts/host-packages $(LAB_PACKAGES)
 test-packages:
 	@scripts/host-packages $(TEST_PACKAGES)
+	@scripts/prometheus $(PROMETHEUS)
 
 .PHONY: test-100k test-100k-cluster test-100k-load test-100k-registry
 test-100k: setup lab-packages  ## the main job: 100,000 connections on four hosts, and a verdict

@@ -6,7 +6,8 @@ from collections import OrderedDict
 
 from c100k_server.registry.entry import Entry
 
-CACHE_MAX_BYTES = 8 * 2**20
+# Room for the names of 100,000 sessions.
+CACHE_MAX_BYTES = 64 * 2**20
 # What an entry costs beside its name and value, rounded up.
 ENTRY_BYTES = 512
 

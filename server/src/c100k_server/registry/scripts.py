@@ -10,8 +10,9 @@ from c100k_server.redis import Script
 
 PREFIX = "c100k:r:"
 TAKEN = b"TAKEN"
+GONE = b"GONE"
 
-# KEYS: name. ARGV: session, node, record, lease in ms. To renew is to register again.
+# KEYS: name. ARGV: session, node, record, lease in ms.
 REGISTER = Script(
     "register name",
     """
@@ -19,6 +20,18 @@ REGISTER = Script(
     if holder and holder ~= ARGV[1] then return 'TAKEN' end
     redis.call('HSET', KEYS[1], 's', ARGV[1], 'n', ARGV[2], 'r', ARGV[3])
     redis.call('PEXPIRE', KEYS[1], ARGV[4])
+    return 'OK'
+    """,
+)
+
+# KEYS: name. ARGV: session, lease in ms. What is registered stays as it is: a change of it may be on its way.
+RENEW = Script(
+    "renew name",
+    """
+    local holder = redis.call('HGET', KEYS[1], 's')
+    if not holder then return 'GONE' end
+    if holder ~= ARGV[1] then return 'TAKEN' end
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
     return 'OK'
     """,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,7 +28,7 @@ from c100k_server.registry.index import SWEEP_S, NameIndex
 from c100k_server.registry.local import broadcast_topic, message_line, too_many_names
 from c100k_server.registry.lookups import Lookups
 from c100k_server.registry.mail import Mail
-from c100k_server.registry.scripts import PREFIX, REGISTER, TAKEN, UNREGISTER
+from c100k_server.registry.scripts import GONE, PREFIX, REGISTER, RENEW, TAKEN, UNREGISTER
 from c100k_server.registry.sources import OWN, LookupTimes
 from c100k_server.resumption import as_request_error
 from c100k_server.statistics import (
@@ -59,6 +60,8 @@ class SharedRegistry:
         self._mail = mail
         self._index = NameIndex(store.redis)
         self._times = LookupTimes()
+        # Names whose changes are on their way, and how many of each.
+        self._changing: Counter[str] = Counter()
         self._sweep_at = 0.0
         store.names_of = self
 
@@ -67,10 +70,8 @@ class SharedRegistry:
         if name not in session.names and len(session.names) >= NAMES_MAX:
             raise too_many_names()
         encoded = encode_record(record)
-        with _state_needed():
-            reply = await self._redis.script(
-                REGISTER, [PREFIX + name], (session.id, self._node, encoded, self._store.lease_ms), durable=True
-            )
+        with self._change(name):
+            reply = await self._register(session, name, encoded, durable=True)
         if reply == TAKEN:
             raise name_taken(name)
         # Kept with the session before the answer.
@@ -84,7 +85,7 @@ class SharedRegistry:
 
     async def unregister(self, request: Request, name: str) -> None:
         session = _stored(request)
-        with _state_needed():
+        with self._change(name):
             reply = await self._redis.script(UNREGISTER, [PREFIX + name], (session.id,), durable=True)
         if reply == TAKEN:
             raise name_taken(name)
@@ -140,11 +141,13 @@ class SharedRegistry:
 
     # What the store asks for.
 
-    def renew(self, session: StoredSession) -> None:
+    def announce(self, session: StoredSession) -> None:
         for name, record in session.names.items():
-            renewed = self._redis.script(
-                REGISTER, [PREFIX + name], (session.id, self._node, record, self._store.lease_ms)
-            )
+            self._register(session, name, record).add_done_callback(partial(self._renewed, session, name))
+
+    def renew(self, session: StoredSession) -> None:
+        for name in session.names:
+            renewed = self._redis.script(RENEW, [PREFIX + name], (session.id, self._store.lease_ms))
             renewed.add_done_callback(partial(self._renewed, session, name))
 
     def release(self, session: StoredSession) -> asyncio.Future[Any]:
@@ -168,10 +171,31 @@ class SharedRegistry:
     async def close(self) -> None:
         await self._index.close()
 
+    def _register(
+        self, session: StoredSession, name: str, record: bytes, *, durable: bool = False
+    ) -> asyncio.Future[Any]:
+        arguments = (session.id, self._node, record, self._store.lease_ms)
+        return self._redis.script(REGISTER, [PREFIX + name], arguments, durable=durable)
+
+    @contextmanager
+    def _change(self, name: str) -> Iterator[None]:
+        self._changing[name] += 1
+        try:
+            with _state_needed():
+                yield
+        finally:
+            self._changing[name] -= 1
+            if not self._changing[name]:
+                del self._changing[name]
+
     def _renewed(self, session: StoredSession, name: str, renewed: asyncio.Future[Any]) -> None:
         # After a failure it is renewed in time: leases are three times as long.
-        if not renewed.cancelled() and renewed.exception() is None and renewed.result() == TAKEN:
+        if renewed.cancelled() or renewed.exception() is not None:
+            return
+        if renewed.result() == TAKEN:
             self._drop(session, name)
+        elif renewed.result() == GONE and name in session.names and name not in self._changing:
+            self._register(session, name, session.names[name])
 
     def _drop(self, session: StoredSession, name: str) -> None:
         session.discard_name(name)

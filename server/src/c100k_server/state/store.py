@@ -57,6 +57,9 @@ class Figures:
 class NameKeeper(Protocol):
     """Looks after the names of sessions in the registry."""
 
+    def announce(self, session: StoredSession) -> None:
+        """Say that its names are here now."""
+
     def renew(self, session: StoredSession) -> None:
         """Prolong the leases of its names."""
 
@@ -190,7 +193,8 @@ class SessionStore:
         self._place = (self._place + 1) % len(self._wheel)
         for session in list(self._wheel[self._place]):
             session.renew()
-            self._renew_names(session)
+            if session.names and self.names_of is not None:
+                self.names_of.renew(session)
 
     def _new_owner(self) -> str:
         self._claims += 1
@@ -202,11 +206,8 @@ class SessionStore:
         self.held[session.id] = session
         for name in session.names:
             self.names[name] = session
-        self._renew_names(session)
-
-    def _renew_names(self, session: StoredSession) -> None:
         if session.names and self.names_of is not None:
-            self.names_of.renew(session)
+            self.names_of.announce(session)
 
     async def _release(self, session: StoredSession, names: NameKeeper, closed: asyncio.Future[Any]) -> Any:
         outcome = await closed

@@ -183,6 +183,26 @@ def test_names_outlive_their_node(two: tuple[Any, Any]) -> None:
     assert other.registry("register", name="kept")["node"] == "b"
 
 
+def test_what_is_acknowledged_stays_when_leases_are_renewed(nodes: Callable[..., Any], redis: Any) -> None:
+    agent = Agent(nodes("a", "--session-lease-s", "3"))
+    agent.registry("register", name="renewed", value="old")
+    key = "c100k:r:renewed"
+    master = redis.master_of(key)
+    (replica,) = redis.replicas_of(master)
+    with ThreadPoolExecutor() as threads:
+        # The acknowledgement of the replica takes longer than from one renewal to the next.
+        redis.pause(replica)
+        changed = threads.submit(agent.registry, "register", name="renewed", value="new")
+        time.sleep(1.2)
+        redis.resume(replica)
+        assert changed.result()["name"] == "renewed"
+    assert b"new" in redis.command(master, "HGET", key, "r")
+    # A lease that was lost is had again.
+    redis.command(master, "DEL", key)
+    soon(lambda: agent.registry("find", name="renewed")["found"] and redis.command(master, "EXISTS", key))
+    assert b"new" in redis.command(master, "HGET", key, "r")
+
+
 def test_messages_reach_names_on_other_nodes(two: tuple[Any, Any]) -> None:
     first, second = two
     one, other = Agent(first), Agent(second)

@@ -33,13 +33,13 @@ def server_cost(hosts: Sequence[HostSamples], hold: range, answered: int) -> Ser
 def generator_cost(hosts: Sequence[HostSamples], hold: range, slip: Percentiles) -> LoadGenerator:
     """Generator CPU over messages answered, and memory over connections, on each host and in all."""
     by_host = {
-        host.name: _cost(host.client, hold, lambda second: second.counts["connected"], _answered(host), None)
+        host.name: _cost(host.client, hold, lambda second: second.counts["connected"], _answered(host, hold), None)
         for host in hosts
     }
     workers = [worker for host in hosts if host.generator for worker in host.generator["workers"]]
     connections = sum(_most(host.client, hold, lambda second: second.counts["connected"]) for host in hosts)
     return LoadGenerator(
-        total=_total(by_host, connections, sum(_answered(host) for host in hosts)),
+        total=_total(by_host, connections, sum(_answered(host, hold) for host in hosts)),
         by_host=by_host,
         slip_ms=slip,
         loop_lag_max_ms=max(
@@ -51,8 +51,8 @@ def generator_cost(hosts: Sequence[HostSamples], hold: range, slip: Percentiles)
     )
 
 
-def _answered(host: HostSamples) -> int:
-    return sum(second.counts["answered"] for second in host.client.values() if second.phase == "hold")
+def _answered(host: HostSamples, hold: range) -> int:
+    return sum(second.counts["answered"] for second in _inside(host.client, hold))
 
 
 def _received(host: HostSamples, hold: range) -> int | None:

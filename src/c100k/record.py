@@ -309,6 +309,47 @@ class Rule(msgspec.Struct, frozen=True):
     interval: Interval | None = None
 
 
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the hold with a rate of its own: the messages that were intended in it, whenever they were answered.
+
+    `rules` are those of the run that a stage can be held against by itself. One that is not `judged` has none: it lets
+    servers and generators settle at the rate of the next.
+    """
+
+    name: str
+    rate_per_s: float
+    started_at: float
+    seconds: int
+    judged: bool
+    held_min: int | None
+    messages: Messages
+    latency_ms: Percentiles
+    slip_ms: Percentiles
+    server_cpu_us_per_message: float | None
+    loadgen_cpu_us_per_message: float | None
+    rules: list[Rule]
+
+    def samples_behind(self, metric: str) -> int:
+        """Messages, or seconds where connections were counted."""
+        return self.seconds if metric.startswith("connections.") else self.messages.intended
+
+    @property
+    def passed(self) -> bool:
+        return self.judged and all(rule.passed for rule in self.rules)
+
+
+class Stages(msgspec.Struct, frozen=True):
+    """The stages of the hold in their order, and how many of the judged ones kept to the rules.
+
+    `confirmed_per_s` is the highest rate that had two stages or more, all of which did; 0 when there is none.
+    """
+
+    judged: int
+    passed: int
+    confirmed_per_s: float
+    each: list[Stage]
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run, as judged from its raw files."""
 
@@ -338,6 +379,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     recovery: list[Recovery] = []
     writes: Operations | None = None
     registry: Registry | None = None
+    stages: Stages | None = None
     state: State | None = None
     rules: list[Rule]
     validity: list[Rule]

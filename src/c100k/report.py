@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from c100k import junit, page, summary
+from c100k import junit, metric_list, page, rates, summary
+from c100k.rate_search import CONFIRM
 from c100k.record import Run
 from c100k.run_directory import RunDirectory, RunDirectoryError
 from c100k.verdict import judge
@@ -23,7 +24,9 @@ def write(run: RunDirectory) -> Run:
     judged = judge(run)
     run.run_json.write_bytes(msgspec.json.format(msgspec.json.encode(judged), indent=2) + b"\n")
     run.junit.write_bytes(junit.document(judged))
-    run.summary.write_text(summary.text(judged) + "\n")
+    rates.derive(run, judged)
+    metrics = f"{metric_list.text(judged, run)}\n\n" if judged.scenario == CONFIRM else ""
+    run.summary.write_text(f"{metrics}{summary.text(judged)}\n")
     run.markdown.write_text(page.markdown(judged))
     run.page.write_text(page.html(judged, run))
     return judged

@@ -28,6 +28,7 @@ class Charts:
     messages: Markup | None
     curve: Markup | None
     curves: Mapping[str, str]
+    rates: Markup | None
 
 
 def draw(run: Run, directory: RunDirectory) -> Charts:
@@ -43,6 +44,7 @@ def draw(run: Run, directory: RunDirectory) -> Charts:
         messages=_messages(run, x, timeline) if x and run.messages.intended else None,
         curve=curve,
         curves=kinds,
+        rates=_rates(run, directory),
     )
 
 
@@ -120,6 +122,28 @@ def _messages(run: Run, x: chart.Axis, timeline: Sequence[Mapping[str, str]]) ->
         lines=lines,
         spans=_spans(run),
         marks=_marks(run),
+    ).svg
+
+
+def _rates(run: Run, directory: RunDirectory) -> Markup | None:
+    """Response times by the rate that was asked for; of a rate that was tried again, the worst."""
+    worst: dict[str, dict[float, float]] = {name: {} for name in ("p99", "p95", "p50")}
+    for row in complete_rows(directory.rates):
+        rate = float(row["rate_per_s"])
+        for name, by_rate in worst.items():
+            if row[f"{name}_ms"]:
+                by_rate[rate] = max(by_rate.get(rate, 0.0), float(row[f"{name}_ms"]))
+    if len(worst["p95"]) < 2:
+        return None
+    stages = run.stages.each if run.stages else []
+    limits = {rule.limit for stage in stages for rule in stage.rules if rule.metric == "latency_ms.p95" and rule.limit}
+    values = [y for by_rate in worst.values() for y in by_rate.values()]
+    return chart.Chart(
+        title="Response time by the rate of messages: median, 95th and 99th percentile of each rate that was tried.",
+        x=chart.linear(0, max(worst["p95"]) * 1.02, lambda value: f"{value:,.0f}/s"),
+        y=chart.logarithmic(min([*values, *limits]), max([*values, *limits]), milliseconds),
+        lines=[chart.Line(name, sorted(by_rate.items())) for name, by_rate in worst.items()],
+        levels=[chart.Level(limit, f"p95 limit {milliseconds(limit)}") for limit in sorted(limits)],
     ).svg
 
 

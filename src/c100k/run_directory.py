@@ -92,6 +92,14 @@ class RunDirectory:
         return self.path / "percentiles.csv"
 
     @property
+    def searched(self) -> Path:
+        return self.path / "searched.csv"
+
+    @property
+    def rates(self) -> Path:
+        return self.path / "rates.csv"
+
+    @property
     def junit(self) -> Path:
         return self.path / "junit.xml"
 

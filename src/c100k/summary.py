@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from statistics import median
 
-from c100k.record import Percentiles, Rule, Run, Verdict
-from c100k.rules import format_number
+from c100k.record import Percentiles, Rule, Run, Stage, Verdict
+from c100k.rules import explain, format_number
 from c100k.verdict import HEADLINE_CONNECTIONS, is_scaled_down
 
 
@@ -18,6 +18,7 @@ def text(run: Run) -> str:
             *_cluster(run),
             *_held(run),
             *_messages(run),
+            *_stages(run),
             *_fan_out(run),
             *_registry(run),
             *_recovery(run),
@@ -37,6 +38,8 @@ def verdict_line(run: Run) -> str:
     claim = f"{held} of {connections.target:,} connections held for {connections.hold_s} s"
     if connections.recovery_s:
         claim += f", without {connections.recovery_s} s of recovery"
+    if run.stages is not None and run.stages.confirmed_per_s:
+        claim += f", {run.stages.confirmed_per_s:,.0f} messages a second confirmed"
     scale = f" (scaled down: says nothing about {HEADLINE_CONNECTIONS:,} connections)" if is_scaled_down(run) else ""
     return f"{run.verdict}: {claim}{scale}"
 
@@ -157,6 +160,24 @@ def _messages(run: Run) -> Iterable[str]:
     yield f"slip ms      {_percentiles(run.loadgen.slip_ms)}   actual after intended send"
 
 
+def _stages(run: Run) -> Iterable[str]:
+    if run.stages is None:
+        return
+    for stage in run.stages.each:
+        if stage.judged:
+            broken = "; ".join(explain(rule) for rule in stage.rules if not rule.passed)
+            rate = format_number(stage.messages.rate_per_s, 1)
+            latency = _percentiles(stage.latency_ms)
+            yield f"{_mark(stage):<4}{stage.name:<18}{stage.seconds} s, {rate}/s answered   {latency}"
+            if broken:
+                yield f"{'':<13}{broken}"
+    confirmed = run.stages.confirmed_per_s
+    yield (
+        f"rates        {run.stages.passed} of {run.stages.judged} stages inside the SLA; "
+        + (f"{confirmed:,.0f}/s confirmed" if confirmed else "no rate confirmed by a repetition")
+    )
+
+
 def _fan_out(run: Run) -> Iterable[str]:
     fan_out = run.fan_out
     if fan_out is None:
@@ -194,8 +215,8 @@ def _reasons(run: Run) -> Iterable[str]:
     return () if run.verdict is Verdict.PASS else (f"  - {reason}" for reason in run.reasons)
 
 
-def _mark(rule: Rule) -> str:
-    return "ok" if rule.passed else "NO"
+def _mark(judged: Rule | Stage) -> str:
+    return "ok" if judged.passed else "NO"
 
 
 def _percentiles(figures: Percentiles) -> str:

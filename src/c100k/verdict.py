@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from c100k import __version__, cluster, fan_out, ledger, operations, outages, recovery, registry, rules
+from c100k import __version__, cluster, fan_out, ledger, operations, outages, recovery, registry, rules, stages
 from c100k.attribution import explain_closes, explain_deaths
 from c100k.confidence import share_interval
 from c100k.cost import generator_cost, kernel_growth, server_cost
@@ -85,7 +85,8 @@ def judge(run: RunDirectory) -> Run:
     totals = ledger.totals(entries, lambda t: publishers + outages.probes(hosts, down, t), down)
     hold = [total for total in totals if total.t in seconds and total.t not in recovering]
     target = int(plan["settings"]["c100k_connections"])
-    latencies = _latencies(run, hosts, recovering)
+    staged = stages.distributions(plan["settings"].get("c100k_stages", []))
+    latencies = _latencies(run, hosts, recovering, staged)
     messages = _messages(hosts, len(seconds), latencies)
     figures: dict[str, Any] = {
         "connections": _connections(
@@ -104,6 +105,9 @@ def judge(run: RunDirectory) -> Run:
         "recovery": recovery.recoveries(run),
         "writes": operations.check(run),
         "registry": registry.judge(run, hosts, seconds, latencies.names),
+        "stages": stages.judge(
+            run, hosts, seconds.start, totals, staged, [*_specs(plan, "sla"), *_specs(plan, "validity")]
+        ),
     }
     behind = rules.samples_behind(figures)
     not_judged: list[str] = []
@@ -153,13 +157,17 @@ def _within(down: Sequence[Outage], hold: range) -> int:
 def _concerning(plan: dict[str, Any], name: str, not_judged: list[str]) -> list[RuleSpec]:
     """The rules for this run; what it gives nothing to judge by is added to `not_judged`, with the reason."""
     settings = plan["settings"]
-    specs = rules.parse(plan[name], f"c100k_{name}", settings)
+    specs = _specs(plan, name)
     not_judged += [
         f"{rule.name}: {rule.when} is {settings.get(rule.when)}"
         for rule in specs
         if rule.concerns(plan["scenario"], {rule.when: True}) and not rule.concerns(plan["scenario"], settings)
     ]
     return [rule for rule in specs if rule.concerns(plan["scenario"], settings)]
+
+
+def _specs(plan: dict[str, Any], name: str) -> list[RuleSpec]:
+    return rules.parse(plan[name], f"c100k_{name}", plan["settings"])
 
 
 def _clock(hosts: Iterable[HostSamples]) -> Clock | None:
@@ -273,8 +281,16 @@ class Latencies:
     names: Mapping[str, Distribution]
 
 
-def _latencies(run: RunDirectory, hosts: Sequence[HostSamples], recovering: frozenset[int]) -> Latencies:
-    """Response, service, slip and fan-out; the time line by the second falls out on the way."""
+def _latencies(
+    run: RunDirectory,
+    hosts: Sequence[HostSamples],
+    recovering: frozenset[int],
+    staged: Mapping[str, Distribution],
+) -> Latencies:
+    """Response, service, slip and fan-out; the time line by the second falls out on the way.
+
+    What is of the stages of the hold is added to `staged`.
+    """
     whole = {tag: Distribution() for tag in (*_TAGS, *registry.TAGS)}
     samples: Counter[str] = Counter()
     with TimelineWriter(run.timeline, hosts) as timeline:
@@ -283,7 +299,9 @@ def _latencies(run: RunDirectory, hosts: Sequence[HostSamples], recovering: froz
             for (phase, tag), histogram in merged.items():
                 if tag == "response":
                     response.add(histogram)
-                # The stages of a hold, say, have tags of their own beside those of all of it.
+                # Beside those of all of the hold.
+                if tag in staged:
+                    staged[tag].add(histogram)
                 if tag in whole and (phase == "hold" or tag == registry.REGISTER):
                     samples[tag] += int(histogram.get_total_count())
                     if t not in recovering or tag == "recovery":

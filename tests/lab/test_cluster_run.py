@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import Harness
 
-pytestmark = [pytest.mark.lab, pytest.mark.cluster]
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 SMALL = ("-e", "c100k_connections=400", "-e", "c100k_rate_per_s=200", "-e", "c100k_ramp_s=4", "-e", "c100k_settle_s=4")
 DEATH = {"c100k_faults": [{"at_s": 5, "kind": "silent_death", "host": "node2", "heal_after_s": 12}]}

@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import Harness
 
-pytestmark = [pytest.mark.lab, pytest.mark.cluster]
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 SMALL = tuple(
     word

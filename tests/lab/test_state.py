@@ -17,7 +17,7 @@ from c100k import lab
 
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.cluster,
+    pytest.mark.long,
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="the lab needs Linux and root"),
 ]
 

@@ -48,6 +48,20 @@ def test_a_plan_gives_out_everything(
         assert name not in part["targets"] or servers == [name]
 
 
+@given(loadgens=names, rates=st.lists(st.integers(0, 100_000), max_size=4))
+def test_each_stage_is_shared_out(topology: ModuleType, loadgens: list[str], rates: list[int]) -> None:
+    stages = [
+        {"name": f"s{number}", "seconds": 5, "rate_per_s": rate, "judged": True} for number, rate in enumerate(rates)
+    ]
+    plan = topology.load_plan({"servers": ["node1"], "loadgens": loadgens}, 100, 0, 1, stages)
+
+    for number, stage in enumerate(stages):
+        parts = [part["stages"][number] for part in plan["loadgens"].values()]
+        assert all(part.keys() == {"name", "seconds", "rate_per_s"} for part in parts)
+        assert {part["name"] for part in parts} == {stage["name"]}
+        assert sum(part["rate_per_s"] for part in parts) == stage["rate_per_s"]
+
+
 @given(servers=names, loadgens=names, pairs=st.integers(0, 100_000))
 def test_pairs_are_never_parted_and_each_server_has_its_publisher(
     topology: ModuleType, servers: list[str], loadgens: list[str], pairs: int
@@ -69,6 +83,7 @@ def test_four_hosts_expect_a_quarter_each(topology: ModuleType) -> None:
     assert plan["loadgens"]["node2"] == {
         "connections": 25_000,
         "rate_per_s": 2_500,
+        "stages": [],
         "targets": ["node1", "node3", "node4"],
         "publish_to": ["node1"],
     }

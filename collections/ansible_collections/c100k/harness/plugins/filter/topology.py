@@ -14,13 +14,14 @@ def shares(total, count):
     return [total * (index + 1) // count - total * index // count for index in range(count)]
 
 
-def load_plan(groups, connections, rate_per_s, connections_each=1):
-    """Each generator's part of the load, and the connections that each server must expect of it.
+def load_plan(groups, connections, rate_per_s, connections_each=1, stages=()):
+    """Each generator's part of the load, with its part of each stage, and the connections that each server must expect.
 
     So many connections belong together, and are never parted.
     """
     loadgens, servers = groups["loadgens"], groups["servers"]
     parts, expected = {}, dict.fromkeys(servers, 0)
+    staged = [(stage, shares(int(stage["rate_per_s"]), len(loadgens))) for stage in stages]
     wanted = shares(connections // connections_each, len(loadgens))
     for name, own, rate in zip(loadgens, wanted, shares(rate_per_s, len(loadgens)), strict=True):
         # All load crosses the network, so nobody loads itself while there is somebody else.
@@ -28,6 +29,10 @@ def load_plan(groups, connections, rate_per_s, connections_each=1):
         parts[name] = {
             "connections": own * connections_each,
             "rate_per_s": rate,
+            "stages": [
+                {"name": stage["name"], "seconds": int(stage["seconds"]), "rate_per_s": rates[len(parts)]}
+                for stage, rates in staged
+            ],
             "targets": targets,
             "publish_to": [],
         }

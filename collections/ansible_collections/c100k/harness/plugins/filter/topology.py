@@ -96,6 +96,17 @@ def host_and_port(peer):
     return f"[{address}]:{peer['port']}" if ":" in address else f"{address}:{peer['port']}"
 
 
+def scrape_targets(names, hostvars, port, run_id):
+    """Names as `static_configs` of a job of Prometheus, each with the labels that the rules expect."""
+    return [
+        {
+            "targets": [host_and_port({"address": address_for_controller(name, hostvars), "port": int(port)})],
+            "labels": {"host": name, "run": run_id},
+        }
+        for name in names
+    ]
+
+
 class FilterModule:
     def filters(self):
         return {
@@ -106,4 +117,5 @@ class FilterModule:
             "peers": peers,
             "host_and_port": host_and_port,
             "endpoints": endpoints,
+            "scrape_targets": scrape_targets,
         }

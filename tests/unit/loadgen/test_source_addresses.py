@@ -71,8 +71,7 @@ def test_the_next_run_removes_what_a_killed_one_has_left(serve: Serve, loadgen: 
     process.kill()
     process.communicate(timeout=60)
     wait_until(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
-    assert present() == ADDRESSES
-    # Here another test's run may be the next.
+    # The next run on this host: it may be another test's, beside this one.
     ran = loadgen("run", "http://127.0.0.1:1/mcp")
     assert present() == set()
     assert ran.stderr.startswith(("removed 6 addresses that a run has left on lo", "http://127.0.0.1:1/mcp cannot"))

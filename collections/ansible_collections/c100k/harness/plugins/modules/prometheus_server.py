@@ -87,10 +87,10 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
 
 START_LIMIT_S = 20
 STOP_LIMIT_S = 20
@@ -145,8 +145,7 @@ def wait_until(condition, limit_s):
 
 def is_ready(url):
     try:
-        with urllib.request.urlopen(f"{url}/-/ready", timeout=1) as answer:
-            return answer.status == 200
+        return open_url(f"{url}/-/ready", timeout=1, use_proxy=False).status == 200
     except OSError:
         return False
 

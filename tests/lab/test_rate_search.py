@@ -13,7 +13,7 @@ from .conftest import Harness
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 RATES = [200, 400]
-SMALL = ("-e", "c100k_connections=400", "-e", "c100k_ramp_s=2", "-e", "c100k_settle_s=2", "-e", "c100k_lead_s=10")
+SMALL = ("-e", "c100k_connections=400", "-e", "c100k_ramp_s=2", "-e", "c100k_settle_s=2", "-e", "c100k_lead_s=25")
 STAGES = ("-e", "c100k_search_rates=200,400", "-e", "c100k_search_stage_s=3", "-e", "c100k_search_settle_s=1")
 
 

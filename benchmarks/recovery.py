@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,9 +126,9 @@ def measure(connections: int, workers: int, node_workers: int, rate: int) -> Rec
 def result(rows: list[dict[str, str]], samples: list[tuple[float, dict[str, float]]], died_at: float) -> Recovery:
     took = sorted(float(row["resumed_at"]) - died_at for row in rows)
     back_at = died_at + took[-1]
-    at: Callable[[float], dict[str, float]] = lambda t: next(s for when, s in samples if when >= t)  # noqa: E731
-    first, died, back = samples[0], at(died_at), at(back_at)
-    spent = {}
+    first = samples[0]
+    died, back = (next(figures for when, figures in samples if when >= moment) for moment in (died_at, back_at))
+    spent: dict[str, float] = {}
     for part in first[1]:
         resting = (died[part] - first[1][part]) / (died_at - first[0])
         spent[part] = (back[part] - died[part] - resting * (back_at - died_at)) / len(rows) * 1e6

@@ -96,7 +96,7 @@ test: lint unit sanity conformance lab-test  ## the whole gate
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy src server/src loadgen/src
+	$(BIN)/mypy src server/src loadgen/src dashboards/source
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline
 unit: $(DEVELOPMENT) test-packages
 	$(BIN)/pytest tests/unit --numprocesses=3 --dist=loadfile $(ARGS)
@@ -108,6 +108,10 @@ lab-test: $(DEVELOPMENT) lab-packages test-packages
 	$(BIN)/pytest tests/lab -m 'not long' $(ARGS)
 lab-test-long: $(DEVELOPMENT) lab-packages test-packages  ## those that take minutes, which are too long for the gate
 	$(BIN)/pytest tests/lab -m long $(ARGS)
+
+.PHONY: dashboards
+dashboards: $(DEVELOPMENT)  ## write dashboards/*.json from their source
+	cd dashboards && ../$(BIN)/python -m source
 
 .PHONY: fuzz
 fuzz: $(FUZZING)  ## fuzz each input of the server for FUZZ_SECONDS

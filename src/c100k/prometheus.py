@@ -54,7 +54,9 @@ def query(url: str, expression: str, at: float | None = None, answer_limit_s: fl
     Raises:
         PrometheusError: nobody answers in time, or the expression is not valid.
     """
-    asked = {"query": expression, "timeout": f"{answer_limit_s}s"} | ({} if at is None else {"time": str(at)})
+    asked = {"query": expression, "timeout": f"{round(answer_limit_s * 1000)}ms"} | (
+        {} if at is None else {"time": str(at)}
+    )
     address = f"{url.rstrip('/')}/api/v1/query?{urllib.parse.urlencode(asked)}"
     try:
         with urllib.request.urlopen(address, timeout=answer_limit_s) as answer:

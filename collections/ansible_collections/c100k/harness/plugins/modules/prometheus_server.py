@@ -85,7 +85,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 from pathlib import Path
 
@@ -184,6 +183,13 @@ def complaint(log):
     return next((line for line in lines if "err" in line.lower()), lines[-1])
 
 
+def spawn(arguments, log):
+    """Start what outlives this module, in a session of its own."""
+    output = (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    files = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), output, (os.POSIX_SPAWN_DUP2, 1, 2)]
+    return os.posix_spawnp(arguments[0], arguments, os.environ, file_actions=files, setsid=True)
+
+
 def start(module, process, folder, url):
     program = module.get_bin_path("prometheus", opt_dirs=module.params["programs"])
     if program is None:
@@ -193,17 +199,8 @@ def start(module, process, folder, url):
     if module.check_mode:
         return
     log = folder / "prometheus.log"
-    with log.open("wb") as output:
-        child = subprocess.Popen(
-            command(module, program, folder),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    process.remember(child.pid)
-    if not wait_until(lambda: child.poll() is not None or is_ready(url), START_LIMIT_S) or child.poll() is not None:
+    process.remember(spawn(command(module, program, folder), log))
+    if not wait_until(lambda: not process.alive or is_ready(url), START_LIMIT_S) or not process.alive:
         process.stop()
         module.fail_json(msg=f"Prometheus cannot be started: {complaint(log)}")
 

@@ -1,0 +1,107 @@
+"""The cluster: sessions and names in Redis, as the servers see it."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from source.panels import HOST, RUN, board, chart
+
+
+def dashboard() -> Dashboard:
+    def rate(name: str) -> str:
+        return f"rate(c100k_server_all_workers_{name}_total{{{HOST}}}[20s])"
+
+    return (
+        board("cluster", "cluster and registry", "Sessions that outlive their nodes, names, and Redis, by node.")
+        .with_panel(
+            chart(
+                "Redis can be used",
+                "1 where a server can use all of the Redis Cluster; 0 without one.",
+                "short",
+                {"{{host}}": f"c100k_server_all_workers_redis_up{{{HOST}}}"},
+            )
+        )
+        .with_panel(
+            chart(
+                "Sessions in Redis",
+                "Sessions that a node owns.",
+                "short",
+                {"{{host}}": f"c100k_server_all_workers_stored_sessions{{{HOST}}}"},
+            )
+        )
+        .with_panel(chart("Operations on Redis", "A second, by node.", "ops", {"{{host}}": rate("redis_operations")}))
+        .with_panel(
+            chart(
+                "Time of an operation",
+                "The mean over the last 20 s, retries included.",
+                "s",
+                {"{{host}}": f"host:c100k_redis_operation_seconds:mean20s{{{HOST}}}"},
+            )
+        )
+        .with_panel(
+            chart(
+                "Sessions taken up, and lost to others",
+                "A second: those that came from another connection or node, and those found to be another worker's.",
+                "short",
+                {
+                    "taken up": f"sum({rate('sessions_claimed')})",
+                    "another's": f"sum({rate('sessions_fenced')})",
+                },
+            )
+        )
+        .with_panel(
+            chart(
+                "Failures of Redis",
+                "A second: operations without a reply or refused, and writes of which one host has the only copy.",
+                "short",
+                {
+                    "failed": f"sum({rate('redis_failures')})",
+                    "on one host only": f"sum({rate('redis_single_copy_acks')})",
+                },
+            )
+        )
+        .with_panel(
+            chart(
+                "Names",
+                "Names of sessions that are at a node, and names whose look-up it remembers.",
+                "short",
+                {
+                    "{{host}} names": f"c100k_server_all_workers_registry_names{{{HOST}}}",
+                    "{{host}} remembered": f"c100k_server_all_workers_registry_cached{{{HOST}}}",
+                },
+            )
+        )
+        .with_panel(
+            chart(
+                "Look-ups",
+                "A second, by where the answer was found.",
+                "ops",
+                {
+                    "{{source}}": "sum by (source) "
+                    f"(rate(c100k_server_all_workers_registry_lookup_seconds_count{{{HOST}}}[20s]))"
+                },
+            )
+        )
+        .with_panel(
+            chart(
+                "Time of a look-up",
+                "The mean of the last minute at the servers, and its limit.",
+                "s",
+                {
+                    "mean": f"run:c100k_registry_lookup_seconds:mean1m{{{RUN}}}",
+                    "limit": 'scalar(c100k_sla_limit{metric="registry.mean_us"}) / 1e6',
+                },
+            )
+        )
+        .with_panel(
+            chart(
+                "Changes of names",
+                "A second: registered, and told by Redis to have changed.",
+                "ops",
+                {
+                    "registered": f"sum({rate('registry_registered')})",
+                    "told": f"sum({rate('registry_invalidated')})",
+                },
+            )
+        )
+    )

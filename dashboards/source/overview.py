@@ -1,0 +1,104 @@
+"""A run as a whole: whether it keeps to its rules so far."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from source.panels import QUARTER, RUN, board, chart, figure
+
+P95_LIMIT = 'scalar(c100k_sla_limit{metric="latency_ms.p95"}) / 1000'
+ERROR_LIMIT = 'scalar(c100k_sla_limit{metric="messages.error_rate"})'
+
+
+def dashboard() -> Dashboard:
+    return (
+        board("overview", "overview", "Connections, messages, response times and errors of a run, against its rules.")
+        .with_panel(
+            figure("Connected", "Connections open at all generators.", "short", f"run:c100k_connections:sum{{{RUN}}}")
+        )
+        .with_panel(
+            figure(
+                "Answered",
+                "Messages answered as they should be, a second, over the last 20 s.",
+                "reqps",
+                f"run:c100k_messages_answered:rate20s{{{RUN}}}",
+            )
+        )
+        .with_panel(
+            figure(
+                "p95",
+                "95 of 100 answers took no longer, from when the message should have been sent, over the last 20 s.",
+                "s",
+                f"run:c100k_response_seconds:p95{{{RUN}}}",
+                limit=0.1,
+            )
+        )
+        .with_panel(
+            figure(
+                "Rules broken now",
+                "Alerts that fire. The verdict is not made of them: it is computed from the raw files of the run.",
+                "short",
+                f'count(ALERTS{{alertstate="firing",{RUN}}}) or vector(0)',
+                width=QUARTER,
+                limit=1,
+            )
+        )
+        .with_panel(
+            chart(
+                "Connections",
+                "What the generators hold, what the plan asks for, and what the servers count.",
+                "short",
+                {
+                    "asked for": f"run:c100k_target_connections:sum{{{RUN}}}",
+                    "generators": f"run:c100k_connections:sum{{{RUN}}}",
+                    "servers": f"run:c100k_server_connections:sum{{{RUN}}}",
+                },
+            )
+        )
+        .with_panel(
+            chart(
+                "Messages",
+                "What the plan asked to be sent, and what was answered as it should be.",
+                "reqps",
+                {
+                    "intended": f"run:c100k_messages_intended:rate1m{{{RUN}}}",
+                    "answered": f"run:c100k_messages_answered:rate20s{{{RUN}}}",
+                },
+            )
+        )
+        .with_panel(
+            chart(
+                "Response time",
+                "From when a message should have been sent, of all generators together, over the last 20 s.",
+                "s",
+                {
+                    **{name: f"run:c100k_response_seconds:{name}{{{RUN}}}" for name in ("p50", "p95", "p99")},
+                    "limit of p95": P95_LIMIT,
+                },
+            )
+        )
+        .with_panel(
+            chart(
+                "Errors",
+                "The share of messages that were answered wrongly, or not in time, over the last minute.",
+                "percentunit",
+                {"errors": f"run:c100k_message_errors:ratio1m{{{RUN}}}", "limit": ERROR_LIMIT},
+            )
+        )
+        .with_panel(
+            chart(
+                "Connections missing",
+                "Neither open, nor on their way back from a fault, nor closed as planned. In the ramp, all to come.",
+                "short",
+                {"missing": f"run:c100k_connections_missing:sum{{{RUN}}}"},
+            )
+        )
+        .with_panel(
+            chart(
+                "Memory of the servers",
+                "Resident, of all processes of all servers.",
+                "bytes",
+                {"memory": f"run:c100k_server_memory_bytes:sum{{{RUN}}}"},
+            )
+        )
+    )

@@ -23,6 +23,9 @@ PROGRAMS = CACHE / "prometheus" / "usr" / "bin"
 
 ANSWER_LIMIT_S = 5.0
 
+#: So much of an expression is quoted in a message.
+_SHOWN_LENGTH = 80
+
 
 class PrometheusError(C100KError):
     """A program is missing, or Prometheus does not answer as it should."""
@@ -54,19 +57,22 @@ def query(url: str, expression: str, at: float | None = None, answer_limit_s: fl
     Raises:
         PrometheusError: nobody answers in time, or the expression is not valid.
     """
-    asked = {"query": expression, "timeout": f"{round(answer_limit_s * 1000)}ms"} | (
+    asked = {"query": expression, "timeout": f"{answer_limit_s * 1000:.0f}ms"} | (
         {} if at is None else {"time": str(at)}
     )
     address = f"{url.rstrip('/')}/api/v1/query?{urllib.parse.urlencode(asked)}"
+    shown = expression if len(expression) <= _SHOWN_LENGTH else f"{expression[:_SHOWN_LENGTH]}..."
     try:
         with urllib.request.urlopen(address, timeout=answer_limit_s) as answer:
             data: dict[str, Any] = json.load(answer)["data"]
     except urllib.error.HTTPError as error:
-        raise PrometheusError(f"Prometheus at {url} refuses {expression!r}: {_said(error)}") from None
+        raise PrometheusError(f"Prometheus at {url} refuses {shown!r}: {_said(error)}") from None
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
-        raise PrometheusError(f"Prometheus at {url} does not answer {expression!r}: {error}") from None
+        raise PrometheusError(f"Prometheus at {url} does not answer {shown!r}: {error}") from None
     if data["resultType"] == "scalar":
         return [Sample({}, float(data["result"][1]))]
+    if data["resultType"] != "vector":
+        raise PrometheusError(f"{shown!r} gives a {data['resultType']}; ask for numbers at one moment.")
     return [Sample(series["metric"], float(series["value"][1])) for series in data["result"]]
 
 

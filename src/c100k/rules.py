@@ -39,13 +39,15 @@ class RuleError(C100KError):
 class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One rule as a user writes it; `scenarios` limits it to some, by default it holds for all.
 
-    `when` names a setting of the run: where that is 0 there is nothing to judge.
+    It is about one figure: `metric` of a run, or what `promql` gives. `when` names a setting of the run: where that is
+    0 there is nothing to judge.
     """
 
     name: str
-    metric: str
     op: str
     limit: float | str
+    metric: str = ""
+    promql: str = ""
     phase: str = "hold"
     scenarios: list[str] = []
     when: str = ""
@@ -55,8 +57,10 @@ class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return (not self.scenarios or scenario in self.scenarios) and bool(not self.when or settings.get(self.when))
 
 
-def parse(specs: Sequence[Mapping[str, Any]], variable: str, settings: Mapping[str, Any]) -> list[RuleSpec]:
-    """The rules of the variable `variable`, for a run with these settings.
+def parse(
+    specs: Sequence[Mapping[str, Any]], variable: str, settings: Mapping[str, Any], *, promql: bool = False
+) -> list[RuleSpec]:
+    """The rules of the variable `variable`, for a run with these settings; `promql` is whether they may ask Prometheus.
 
     Raises:
         RuleError: with the rule and what is wrong with it.
@@ -72,9 +76,13 @@ def parse(specs: Sequence[Mapping[str, Any]], variable: str, settings: Mapping[s
             raise RuleError(f"{where} ({rule.name}) has the operator {rule.op!r}; use one of {' '.join(_OPERATORS)}.")
         if rule.when and rule.when not in settings:
             close = difflib.get_close_matches(rule.when, settings, 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(settings)}."
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(settings) or 'none without a run'}."
             raise RuleError(f"{where} ({rule.name}) depends on {rule.when!r}, which is no setting of a run; {hint}")
-        for path in (rule.metric, rule.limit):
+        if rule.promql and not promql:
+            raise RuleError(f"{where} ({rule.name}) asks Prometheus, which a verdict never does; give it to sla_gate.")
+        if bool(rule.metric) == bool(rule.promql):
+            raise RuleError(f"{where} ({rule.name}) needs a figure: either a metric or, where it may ask, promql.")
+        for path in (rule.limit,) if rule.promql else (rule.metric, rule.limit):
             if isinstance(path, str) and path not in METRICS:
                 close = difflib.get_close_matches(path, METRICS, 1)
                 hint = f"did you mean {close[0]}?" if close else "see docs/verdict.md for the list."
@@ -87,16 +95,25 @@ def parse(specs: Sequence[Mapping[str, Any]], variable: str, settings: Mapping[s
 
 def evaluate(rules: Iterable[RuleSpec], figures: Mapping[str, Any], samples: Callable[[str], int]) -> list[Rule]:
     """Hold the rules against `figures` (the sections of a run, by name)."""
-    return [_evaluate(rule, figures, samples) for rule in rules]
+    return [
+        apply(rule, lookup(figures, rule.metric), figures, samples(rule.metric), _interval(figures, rule.metric))
+        for rule in rules
+    ]
 
 
-def _evaluate(rule: RuleSpec, figures: Mapping[str, Any], samples: Callable[[str], int]) -> Rule:
+def apply(
+    rule: RuleSpec,
+    actuals: Sequence[float | None],
+    figures: Mapping[str, Any],
+    samples: int,
+    interval: Interval | None = None,
+) -> Rule:
+    """Apply one rule to `actuals`: all must keep it, and the worst is shown. Its limit may be one of `figures`."""
     limit = lookup(figures, rule.limit)[0] if isinstance(rule.limit, str) else rule.limit
-    outcomes = [(_holds(rule.op, actual, limit), actual) for actual in lookup(figures, rule.metric)]
-    broken = [actual for held, actual in outcomes if not held]
-    worst = _worst(rule.op, broken or [actual for _, actual in outcomes])
-    interval = _interval(figures, rule.metric)
-    return Rule(rule.name, rule.metric, rule.phase, rule.op, limit, worst, samples(rule.metric), not broken, interval)
+    broken = [actual for actual in actuals if not _holds(rule.op, actual, limit)]
+    worst = _worst(rule.op, broken or actuals)
+    metric = rule.metric or rule.promql
+    return Rule(rule.name, metric, rule.phase, rule.op, limit, worst, samples, not broken, interval)
 
 
 def _holds(op: str, actual: float | None, limit: float | None) -> bool:

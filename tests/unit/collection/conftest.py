@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from ansible.plugins.loader import init_plugin_loader
+
+from ..controller.conftest import RawHost, RawRun
+from .processes import running_prometheus
 
 COLLECTION = Path(__file__).resolve().parents[3] / "collections/ansible_collections/c100k/harness"
 # Plugins import what they share by its name in the collection.
@@ -35,3 +43,57 @@ def load() -> Callable[[str], ModuleType]:
         return module
 
     return load_file
+
+
+class AdHoc:
+    """Runs one module by `ansible` on the controller."""
+
+    def __init__(self, home: Path) -> None:
+        self.stdout = self.stderr = ""
+        self._home = home
+
+    def __call__(self, module: str, arguments: dict[str, Any], *options: str) -> dict[str, Any]:
+        """Its result, with what it printed in `stdout` and `stderr`."""
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("ansible")),
+                *("localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"),
+                *("-m", f"c100k.harness.{module}", "-a", json.dumps(arguments), *options),
+            ],
+            cwd=self._home,
+            env={
+                **os.environ,
+                "ANSIBLE_COLLECTIONS_PATH": str(COLLECTION.parents[2]),
+                "ANSIBLE_HOME": str(self._home / "home"),
+                "ANSIBLE_CONFIG": str(COLLECTION.parents[3] / "ansible.cfg"),
+                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+                "LC_ALL": "C.UTF-8",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        self.stdout, self.stderr = done.stdout, done.stderr
+        said, status, result = (done.stdout + done.stderr).partition(" => {")
+        assert status, done.stdout + done.stderr
+        found: dict[str, Any] = json.JSONDecoder().raw_decode("{" + result)[0]
+        return {**found, "failed": said.endswith("FAILED!")}
+
+
+@pytest.fixture
+def ad_hoc(tmp_path: Path) -> AdHoc:
+    return AdHoc(tmp_path)
+
+
+@pytest.fixture
+def raw_run(tmp_path: Path) -> RawRun:
+    """A run of two hosts that would pass."""
+    return RawRun(tmp_path / "runs", [RawHost("node1"), RawHost("node2")])
+
+
+@pytest.fixture
+def prometheus_url(tmp_path: Path) -> Iterator[str]:
+    """A real Prometheus, which scrapes nothing and takes what is written to it."""
+    with running_prometheus(tmp_path, "{}") as url:
+        yield url

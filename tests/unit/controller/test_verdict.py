@@ -318,6 +318,8 @@ def test_junit_has_a_case_for_each_rule(raw_run: RawRun) -> None:
         ({"name": "x", "metric": "latency_ms.q95", "op": "<", "limit": 1}, "did you mean latency_ms.p95?"),
         ({"name": "x", "metric": "latency_ms.p95", "op": "=<", "limit": 1}, "use one of < <= == >= >"),
         ({"name": "x", "metric": "latency_ms.p95", "op": "<"}, "missing required field `limit`"),
+        ({"name": "x", "op": "<", "limit": 1}, "needs a figure"),
+        ({"name": "x", "promql": "up", "op": "<", "limit": 1}, "asks Prometheus, which a verdict never does"),
         ({"name": "x", "metric": "latency_ms.p95", "op": "<", "limit": 1, "fase": "hold"}, "unknown field `fase`"),
         ({"name": "x", "metric": "latency_ms.p95", "op": "<", "limit": 1, "when": "rate"}, "which is no setting"),
     ],

@@ -1,0 +1,24 @@
+# Copyright: the c100k authors
+# SPDX-License-Identifier: Apache-2.0
+"""The options of all modules that speak with Grafana."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  url:
+    description: Where Grafana answers.
+    type: str
+    required: true
+  token:
+    description: The token of a service account. Either this, or O(username) with O(password).
+    type: str
+  username:
+    description: The name of a user.
+    type: str
+  password:
+    description: Its password.
+    type: str
+"""

@@ -1,0 +1,31 @@
+# Copyright: the c100k authors
+# SPDX-License-Identifier: Apache-2.0
+"""How the actions reach Grafana."""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleError
+
+try:
+    from c100k.grafana import Grafana
+except ImportError as error:
+    MISSING = error
+else:
+    MISSING = None
+
+ARGUMENTS = {
+    "url": {"type": "str", "required": True},
+    "token": {"type": "str", "no_log": True},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+}
+
+
+def connect(arguments):
+    """The Grafana of these arguments; it is asked for nothing yet."""
+    if MISSING is not None:
+        raise AnsibleError(f"What speaks with Grafana is missing from Ansible's Python; run `make setup`. {MISSING}")
+    url, token, username, password = (
+        None if arguments[name] is None else str(arguments[name]) for name in ("url", "token", "username", "password")
+    )
+    return Grafana(url, token if username is None else (username, password or ""))

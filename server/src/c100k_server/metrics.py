@@ -6,7 +6,7 @@ counts nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -115,6 +115,8 @@ def _durations(
     def read(figures: WorkerFigures) -> Mapping[tuple[str, str], float]:
         samples: dict[tuple[str, str], float] = {}
         for value, buckets in cells.items():
+            if not any(figures.cells[cell] for cell in buckets):
+                continue  # most servers do one or two of these; what never happened is left out
             total = 0
             for bound, cell in zip(bounds, buckets, strict=True):
                 total += figures.cells[cell]
@@ -200,10 +202,12 @@ _FAMILIES = (
 )  # fmt: skip
 
 
-def render(workers: Sequence[WorkerFigures], parent: ParentFigures) -> str:
-    """The exposition of a whole server."""
+def render(workers: Sequence[WorkerFigures], parent: ParentFigures, names: Collection[str] = ()) -> str:
+    """The exposition of a whole server, or of the families by worker that have one of these names."""
     lines: list[str] = []
     for family in _FAMILIES:
+        if names and BY_WORKER + family.name not in names:
+            continue
         lines += _head(BY_WORKER, family, family.description)
         merged: dict[tuple[str, str], list[float]] = {}
         for figures in workers:
@@ -215,6 +219,8 @@ def render(workers: Sequence[WorkerFigures], parent: ParentFigures) -> str:
             lines.append(f'{BY_WORKER}{family.name}{{worker="parent"}} {parent.cpu_s}\n')
         elif family is _RESIDENT_MEMORY:
             lines.append(f'{BY_WORKER}{family.name}{{worker="parent"}} {parent.resident_bytes}\n')
+        if names:
+            continue
         how = "The highest" if family.merge is max else "The lowest" if family.merge is min else "The sum"
         lines += _head(ALL_WORKERS, family, f"{how} of {BY_WORKER}{family.name} over all workers.")
         for (suffix, labels), values in merged.items():

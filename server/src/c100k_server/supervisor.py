@@ -197,24 +197,24 @@ class Supervisor:
     def _kill_all(self) -> None:
         self._killed += sum(worker.kill() for worker in self._workers)
 
-    def _metrics(self) -> admin.Page:
+    def _metrics(self, names: list[str]) -> admin.Page:
         usage = os.times()
         with open("/proc/self/statm", encoding="ascii") as statm:
             resident_bytes = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         parent = metrics.ParentFigures(cpu_s=usage.user + usage.system, resident_bytes=resident_bytes)
-        text = metrics.render([worker.figures() for worker in self._workers], parent)
+        text = metrics.render([worker.figures() for worker in self._workers], parent, names)
         return HTTPStatus.OK, metrics.CONTENT_TYPE, text
 
-    def _healthz(self) -> admin.Page:
+    def _healthz(self, _names: list[str]) -> admin.Page:
         """Well while any worker serves: the others are being seen to."""
         return self._health(well=any(worker.up for worker in self._workers))
 
-    def _readyz(self) -> admin.Page:
+    def _readyz(self, _names: list[str]) -> admin.Page:
         """Ready while all workers serve, so that load spreads as planned, and the node is one of its cluster."""
         well = bool(self._workers) and all(worker.up for worker in self._workers) and not self._draining.is_set()
         return self._health(well=well and (self._membership is None or self._membership.held))
 
-    def _cluster(self) -> admin.Page:
+    def _cluster(self, _names: list[str]) -> admin.Page:
         """The nodes that live."""
         membership = self._membership
         known = {

@@ -90,6 +90,15 @@ def test_prometheus_can_read_them(server: Any) -> None:
     assert samples['gc_pause_max_seconds{worker="0"}'] >= 0
 
 
+def test_who_asks_for_some_families_gets_no_others(server: Any) -> None:
+    status, text = server.get("/metrics?name[]=c100k_server_connections&name%5B%5D=c100k_server_cpu_seconds_total")
+
+    assert status == 200
+    samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    assert {each.name for each in samples} == {"c100k_server_connections", "c100k_server_cpu_seconds_total"}
+    assert "parent" in {each.labels["worker"] for each in samples}
+
+
 def test_messages_are_counted(start_server: Any) -> None:
     server = start_server("--workers", "1")
     client = server.connect()

@@ -34,6 +34,13 @@ LOAD_SETTINGS = (
     "c100k_resume",
     "c100k_increments",
     "c100k_rebalance_per_s",
+    "c100k_calls",
+    "c100k_arrivals",
+    "c100k_target_weights",
+    "c100k_churn_per_s",
+    "c100k_storm",
+    "c100k_heartbeat_s",
+    "c100k_think_s",
     "c100k_faults",
     "c100k_state",
 )

@@ -16,6 +16,9 @@ _SAMPLES = {
     "messages": "messages",
     "loadgen.slip_ms": "messages",
     "fan_out": "notifications",
+    "churn": "connections",
+    "storm": "connections",
+    "heartbeats": "pings",
     "recovery": "sessions",
     "writes": "writes",
 }

@@ -6,6 +6,10 @@ the nearest count is off for less than `SUSTAINED_S` when their number changes. 
 run's own hosts, so per host `kernel = client + server`, and over all hosts `client = server`.
 
 A server that was killed on purpose counts nothing, and has nothing: that is known, and written as 0.
+
+Connections that the plan closes and opens again (churn, a storm) are held meanwhile, until they are overdue. The counts
+of a second are read at its beginning by server and kernel and at its end by the client, so each of these may lie
+anywhere between what the client had at either, and off by as many as were on their way.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ IDLE_S = 3
 @dataclass(frozen=True)
 class Entry:
     """One host in the second `t`; a count that was not given is `None`. `moving` of its sessions had no connection, or
-    went from one to the next."""
+    went from one to the next; `reopening` of its connections the plan had closed, and they were not back at its end."""
 
     t: int
     host: str
@@ -43,6 +47,7 @@ class Entry:
     server: int | None
     kernel: int | None
     moving: int
+    reopening: int = 0
 
     @property
     def complete(self) -> bool:
@@ -68,6 +73,7 @@ def entries(
             server=_server(host, t, outages) if host.name in servers else 0,
             kernel=_kernel(host, t, idle[host.name]),
             moving=(host.client[t].away if t in host.client else 0) + moves[host.name][t],
+            reopening=host.client[t].reopening if t in host.client else 0,
         )
         for t in seconds
         for host in hosts
@@ -119,6 +125,9 @@ def _kernel(host: HostSamples, t: int, idle: float | None) -> int | None:
 class Total:
     """All hosts in the second `t`. `kernel` is in connections: half of the sockets, as both ends are counted.
 
+    `reopening` connections the plan had closed and the client had not opened again by the end of the second; at either
+    end of it there were `on_their_way` at most, and no more than these may be missing at server and kernel.
+
     The connections `beside` the load, of publishers and probes, are in all three counts, but are not what is held.
     Where the kernel is no witness, client and server are. While sessions are on their way to another host there is no
     `disagreement`: their next connection is the server's before it is the client's.
@@ -131,10 +140,14 @@ class Total:
     disagreement: int | None
     beside: int = 0
     kernel_counts: bool = True
+    reopening: int = 0
+    on_their_way: int = 0
 
     @property
     def held(self) -> int:
-        witnesses = (self.client, self.server, self.kernel) if self.kernel_counts else (self.client, self.server)
+        witnesses = [self.client + self.reopening, self.server + self.on_their_way]
+        if self.kernel_counts:
+            witnesses.append(self.kernel + self.on_their_way)
         return max(0, min(witnesses) - self.beside)
 
 
@@ -144,7 +157,7 @@ def totals(ledger: Iterable[Entry], beside: Callable[[int], int], outages: Seque
     for entry in ledger:
         by_second.setdefault(entry.t, []).append(entry)
     return [
-        _total(t, group, beside(t), not any(_unsettled(outage, t) for outage in outages))
+        _total(t, group, by_second.get(t - 1, []), beside(t), not any(_unsettled(outage, t) for outage in outages))
         for t, group in sorted(by_second.items())
         if all(entry.complete for entry in group)
     ]
@@ -154,15 +167,32 @@ def _unsettled(outage: Outage, t: int) -> bool:
     return outage.injected_at - 1 <= t <= outage.sockets_settled_at
 
 
-def _total(t: int, group: list[Entry], beside: int, kernel_counts: bool) -> Total:
+def _total(t: int, group: list[Entry], before: list[Entry], beside: int, kernel_counts: bool) -> Total:
     client = sum(entry.client or 0 for entry in group)
     server = sum(entry.server or 0 for entry in group)
     sockets = sum(entry.kernel or 0 for entry in group)
-    by_host = [abs((entry.kernel or 0) - (entry.client or 0) - (entry.server or 0)) for entry in group]
-    disagreement: int | None = max(abs(client - server), *by_host) if kernel_counts else abs(client - server)
-    if any(entry.moving for entry in group):
-        disagreement = None
-    return Total(t, client, server, (sockets + 1) // 2, disagreement, beside, kernel_counts)
+    reopening = sum(entry.reopening for entry in group)
+    on_their_way = max(reopening, sum(entry.reopening for entry in before))
+    # What the client had when the second began, by host, where that may be something else than at its end.
+    earlier = {entry.host: entry.client for entry in before} if on_their_way else {}
+    had = {entry.host: _or(earlier.get(entry.host), entry.client or 0) for entry in group}
+    differences = [_beyond(server, sum(had.values()), client, on_their_way)]
+    if kernel_counts:
+        differences += [
+            _beyond((entry.kernel or 0) - (entry.server or 0), had[entry.host], entry.client or 0, on_their_way)
+            for entry in group
+        ]
+    disagreement = None if any(entry.moving for entry in group) else max(differences)
+    return Total(t, client, server, (sockets + 1) // 2, disagreement, beside, kernel_counts, reopening, on_their_way)
+
+
+def _or(known: int | None, otherwise: int) -> int:
+    return otherwise if known is None else known
+
+
+def _beyond(count: int, first: int, last: int, allowance: int) -> int:
+    """How far a count is from all that lies between the first and the last, and further than the allowance."""
+    return max(0, min(first, last) - count - allowance, count - max(first, last) - allowance)
 
 
 def judge(hold: Sequence[Total], hold_s: int, target: int) -> Ledger:

@@ -40,7 +40,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class HostProgress:
-    """The generator of one host at one moment, as it last answered."""
+    """The generator of one host at one moment, as it last answered. `reopening` connections its plan has closed."""
 
     name: str
     state: str
@@ -49,6 +49,7 @@ class HostProgress:
     rate_per_s: int
     p95_ms: float | None
     errors: int
+    reopening: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Progress:
 
     def _is_behind(self, host: HostProgress) -> bool:
         """Whether it lacks connections that it should have by now."""
-        return self.state in ("settle", "hold") and host.connected < host.target
+        return self.state in ("settle", "hold") and host.connected + host.reopening < host.target
 
 
 def follow(endpoints: Sequence[Endpoint], start_by_s: float = 60.0) -> Iterator[Progress]:
@@ -158,6 +159,7 @@ def _merge(statuses: Mapping[str, Mapping[str, Any]], silent: tuple[str, ...]) -
                 rate_per_s=second.get("answered", 0),
                 p95_ms=_p95(own),
                 errors=status["errors"] + status["timeouts"],
+                reopening=status["reopening"],
             )
         )
     return Progress(

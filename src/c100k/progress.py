@@ -82,6 +82,8 @@ def _host(row: dict[str, str]) -> HostProgress:
         rate_per_s=int(row["rate_per_s"]),
         p95_ms=_optional(row["p95_ms"]),
         errors=int(row["errors"]),
+        # Runs from before plans could close connections have no column of those.
+        reopening=int(row.get("reopening") or 0),
     )
 
 

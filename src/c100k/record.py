@@ -46,7 +46,8 @@ class Phase(msgspec.Struct, frozen=True):
 
 
 class Connections(msgspec.Struct, frozen=True, kw_only=True):
-    """`held_min` is the smallest of the client, server and kernel counts in any second of the hold.
+    """`held_min` is the smallest of the client, server and kernel counts in any second of the hold, with those that the
+    plan itself had closed and that were on their way back.
 
     `missing_max` is how many were missing then: the target less `held_min`. `peak` is unknown when no second has all
     three counts. `recovery_s` are the seconds of the hold in which sessions were on their way after a fault, and not
@@ -188,6 +189,51 @@ class FanOut(msgspec.Struct, frozen=True):
     slip_max_ms: float | None
     publish_errors: dict[str, int]
     each: list[Publish]
+
+
+class Churn(msgspec.Struct, frozen=True):
+    """Connections that were closed in their turn, and those that were `back` when the hold ended. Of the attempts to
+    open them again so many `failed`, and of these so many were `refused`; `connect_ms` is what the others took."""
+
+    closed: int
+    back: int
+    failed: int
+    refused: int
+    connect_ms: Percentiles
+
+
+class Storm(msgspec.Struct, frozen=True):
+    """The same of a reconnect storm. `all_back_s` is how long after it broke out the last connection was open, on the
+    host where that took longest; unknown when some did not come back."""
+
+    closed: int
+    back: int
+    all_back_s: float | None
+    failed: int
+    refused: int
+    connect_ms: Percentiles
+
+
+class Heartbeats(msgspec.Struct, frozen=True):
+    """The pings of the settle phase and the hold, which are not among the messages; `latency_ms` is that of the hold.
+
+    A ping that is neither answered nor counted under a cause was on its way when the run was interrupted.
+    """
+
+    sent: int
+    answered: int
+    error_rate: float | None
+    error_causes: dict[str, int]
+    latency_ms: Percentiles
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One of the calls that messages of the hold were, in a mix of several. `latency_ms` is that of the answers."""
+
+    name: str
+    sent: int
+    answered: int
+    latency_ms: Percentiles
 
 
 class StateNode(msgspec.Struct, frozen=True):
@@ -375,6 +421,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Ledger
     kernel: Kernel
     fan_out: FanOut | None = None
+    churn: Churn | None = None
+    storm: Storm | None = None
+    heartbeats: Heartbeats | None = None
+    calls: list[Call] = []
     cluster: Cluster | None = None
     recovery: list[Recovery] = []
     writes: Operations | None = None

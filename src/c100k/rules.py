@@ -194,6 +194,10 @@ def samples_behind(figures: Mapping[str, Any]) -> Callable[[str], int]:
             return int(figures["writes"].attempts) if figures["writes"] else 0
         if section == "registry":
             return int(figures["registry"].lookups) if figures["registry"] else 0
+        if section in ("churn", "storm"):
+            return int(figures[section].closed) if figures[section] else 0
+        if section == "heartbeats":
+            return int(figures["heartbeats"].sent) if figures["heartbeats"] else 0
         if section == "fan_out":
             return int(figures["fan_out"].listeners) if figures["fan_out"] else 0
         return int(figures["ledger"].seconds)

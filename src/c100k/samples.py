@@ -41,7 +41,7 @@ class Cause:
 class ClientSecond(NamedTuple):
     """What one host's generator did in the second from `t`, over its workers that reported it.
 
-    `away` sessions had no connection at its end.
+    `away` sessions had no connection at its end, and `reopening` ones had none because the plan had closed it.
     """
 
     t: int
@@ -49,6 +49,7 @@ class ClientSecond(NamedTuple):
     workers: int
     counts: dict[str, int]
     away: int
+    reopening: int
     loop_lag_max_ms: float
     cpu_s: float
     rss_bytes: int
@@ -141,6 +142,7 @@ def _client(directory: Path) -> dict[int, ClientSecond]:
             workers=len(rows),
             counts={name: sum(int(row[name]) for row in rows) for name in _CLIENT_SUMS},
             away=sum(int(row.get("away") or 0) for row in rows),
+            reopening=sum(int(row.get("reopening") or 0) for row in rows),
             loop_lag_max_ms=max(float(row["loop_lag_max_ms"] or 0) for row in rows),
             cpu_s=sum(float(row["cpu_s"]) for row in rows),
             rss_bytes=sum(int(row["rss_bytes"]) for row in rows),

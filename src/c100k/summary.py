@@ -17,7 +17,10 @@ def text(run: Run) -> str:
             *_asked(run),
             *_cluster(run),
             *_held(run),
+            *_reopened(run),
             *_messages(run),
+            *_calls(run),
+            *_heartbeats(run),
             *_stages(run),
             *_fan_out(run),
             *_registry(run),
@@ -145,6 +148,18 @@ def _held(run: Run) -> Iterable[str]:
     )
 
 
+def _reopened(run: Run) -> Iterable[str]:
+    for name, closed, what in (("churn", run.churn, "in their turn"), ("storm", run.storm, "at once")):
+        if closed is not None:
+            yield (
+                f"{name:<13}{closed.closed:,} connections closed {what}, {closed.back:,} back; "
+                f"{closed.failed:,} failed attempts ({closed.refused:,} refused)"
+            )
+            yield f"connect ms   {_percentiles(closed.connect_ms)}   of those that came back"
+    if run.storm is not None:
+        yield f"{'':<13}all back after {format_number(run.storm.all_back_s, 1)} s"
+
+
 def _messages(run: Run) -> Iterable[str]:
     messages = run.messages
     if not messages.intended:
@@ -158,6 +173,19 @@ def _messages(run: Run) -> Iterable[str]:
     yield f"response ms  {_percentiles(run.latency_ms)}   from the intended send"
     yield f"service ms   {_percentiles(run.service_ms)}   from the actual send"
     yield f"slip ms      {_percentiles(run.loadgen.slip_ms)}   actual after intended send"
+
+
+def _calls(run: Run) -> Iterable[str]:
+    for call in run.calls:
+        yield f"{'':<13}{call.name}: {call.sent:,} sent, {call.answered:,} answered   {_percentiles(call.latency_ms)}"
+
+
+def _heartbeats(run: Run) -> Iterable[str]:
+    pings = run.heartbeats
+    if pings is None:
+        return
+    yield f"heartbeats   {pings.sent:,} sent, {pings.answered:,} answered{_causes(pings.error_causes)}"
+    yield f"ping ms      {_percentiles(pings.latency_ms)}   in the hold, from the intended send"
 
 
 def _stages(run: Run) -> Iterable[str]:

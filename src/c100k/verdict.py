@@ -12,7 +12,21 @@ from typing import Any
 
 import msgspec
 
-from c100k import __version__, cluster, fan_out, ledger, operations, outages, recovery, registry, rules, stages
+from c100k import (
+    __version__,
+    calls,
+    cluster,
+    fan_out,
+    heartbeats,
+    ledger,
+    operations,
+    outages,
+    planned_closes,
+    recovery,
+    registry,
+    rules,
+    stages,
+)
 from c100k.attribution import explain_closes, explain_deaths
 from c100k.confidence import share_interval
 from c100k.cost import generator_cost, kernel_growth, server_cost
@@ -38,6 +52,9 @@ CONNECTION_KINDS = {
 }
 
 _TAGS = ("response", "service", "slip", "fan_out", "recovery")
+
+#: Logs that are told of in sections of their own, and have no curve.
+_SHAPE_TAGS = (planned_closes.CHURN, planned_closes.STORM, heartbeats.PING)
 
 
 @dataclass(frozen=True)
@@ -86,7 +103,9 @@ def judge(run: RunDirectory) -> Run:
     hold = [total for total in totals if total.t in seconds and total.t not in recovering]
     target = int(plan["settings"]["c100k_connections"])
     staged = stages.distributions(plan["settings"].get("c100k_stages", []))
-    latencies = _latencies(run, hosts, recovering, staged)
+    sent_of = calls.sent(run, hosts)
+    others = {tag: Distribution() for tag in _SHAPE_TAGS} | calls.distributions(sent_of)
+    latencies = _latencies(run, hosts, recovering, {**staged, **others})
     messages = _messages(hosts, len(seconds), latencies)
     figures: dict[str, Any] = {
         "connections": _connections(
@@ -101,6 +120,10 @@ def judge(run: RunDirectory) -> Run:
         "ledger": ledger.judge(hold, clock.planned_hold_s - recovery_s if clock else 0, target),
         "kernel": kernel_growth(hosts, start, end),
         "fan_out": fan_out.judge(hosts, latencies.fan_out),
+        "churn": planned_closes.churn(run, hosts, others),
+        "storm": planned_closes.storm(run, hosts, others),
+        "heartbeats": heartbeats.judge(run, hosts, others),
+        "calls": calls.judge(sent_of, others),
         "cluster": cluster.judge(run, hosts, len(plan["settings"].get("c100k_faults", [])), _within(down, seconds)),
         "recovery": recovery.recoveries(run),
         "writes": operations.check(run),
@@ -285,11 +308,11 @@ def _latencies(
     run: RunDirectory,
     hosts: Sequence[HostSamples],
     recovering: frozenset[int],
-    staged: Mapping[str, Distribution],
+    others: Mapping[str, Distribution],
 ) -> Latencies:
     """Response, service, slip and fan-out; the time line by the second falls out on the way.
 
-    What is of the stages of the hold is added to `staged`.
+    What is logged under the tags of `others` in the hold is added to these.
     """
     whole = {tag: Distribution() for tag in (*_TAGS, *registry.TAGS)}
     samples: Counter[str] = Counter()
@@ -300,8 +323,8 @@ def _latencies(
                 if tag == "response":
                     response.add(histogram)
                 # Beside those of all of the hold.
-                if tag in staged:
-                    staged[tag].add(histogram)
+                if tag in others and phase == "hold":
+                    others[tag].add(histogram)
                 if tag in whole and (phase == "hold" or tag == registry.REGISTER):
                     samples[tag] += int(histogram.get_total_count())
                     if t not in recovering or tag == "recovery":

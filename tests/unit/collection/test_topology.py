@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
 
@@ -9,6 +10,10 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from c100k_loadgen.assignment import assignments
+from c100k_loadgen.opener import destination
+from c100k_loadgen.plan import Plan, Target
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +51,30 @@ def test_a_plan_gives_out_everything(
         assert part["targets"]
         assert set(part["targets"]) <= set(servers)
         assert name not in part["targets"] or servers == [name]
+
+
+@given(
+    hosts=st.lists(st.sampled_from("abcdef"), min_size=2, unique=True),
+    connections=st.integers(0, 5_000),
+    weights=st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 9)),
+)
+def test_each_server_expects_what_the_generators_bring_it(
+    topology: ModuleType, hosts: list[str], connections: int, weights: dict[str, int]
+) -> None:
+    plan = topology.load_plan({"servers": hosts, "loadgens": hosts}, connections, 0, weights=weights)
+
+    brought: Counter[str] = Counter()
+    for part in plan["loadgens"].values():
+        targets = [
+            Target(name=name, address="127.0.0.1", port=1, weight=weights.get(name, 1)) for name in part["targets"]
+        ]
+        own = part["connections"]
+        plan_of = Plan(schema_version=1, run_id="r", host="h", targets=targets, connections=own, rate_per_s=0)
+        [whole] = assignments(plan_of, 1, "", 0)
+        brought.update(destination(whole, number).name for number in range(own))
+    for name in hosts:
+        # The last round of each generator may not be a whole one.
+        assert brought[name] <= plan["servers"][name] <= brought[name] + weights.get(name, 1) * len(hosts)
 
 
 @given(loadgens=names, rates=st.lists(st.integers(0, 100_000), max_size=4))

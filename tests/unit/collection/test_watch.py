@@ -45,6 +45,7 @@ class Generator(BaseHTTPRequestHandler):
         "connect_errors": 0,
         "closed": 0,
         "away": 0,
+        "reopening": 0,
         "ends_at": time.time() + 600,
     }
 

@@ -55,7 +55,8 @@ MOMENTS = [HOLD.start + 0.5 + start for start in range(0, HOLD_S, FAN_OUT_EVERY_
 class RawHost:
     """What one host writes, by the second: change the figures of a second, or leave it out, then `write`.
 
-    `heard` and `published` are rows of fan-outs, if there are any.
+    `heard` and `published` are rows of fan-outs, if there are any. `plan` is added to that of the generator, `others`
+    are rows of further files, the first of them their columns, and `logged_us` values under further tags of the hold.
     """
 
     name: str
@@ -65,6 +66,7 @@ class RawHost:
     kernel: dict[int, int] = field(default_factory=dict)
     redis: dict[int, int] = field(default_factory=dict)
     away: dict[int, int] = field(default_factory=dict)
+    reopening: dict[int, int] = field(default_factory=dict)
     causes: list[tuple[Any, ...]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     workers: list[dict[str, Any]] = field(default_factory=list)
@@ -75,6 +77,9 @@ class RawHost:
     rate_per_s: int = 50
     heard: list[list[Any]] = field(default_factory=list)
     published: list[list[Any]] = field(default_factory=list)
+    plan: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, list[Any]] = field(default_factory=dict)
+    logged_us: dict[str, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for t in SECONDS:
@@ -103,6 +108,8 @@ class RawHost:
                 ["moment", "target", "slip_ms", "answered_ms", "cause"],
                 self.published,
             )
+        for name, (columns, *rows) in self.others.items():
+            _write_csv(directory / f"{self.name}-w0-{name}.csv", columns, rows)
         (directory / "server.jsonl").write_text("".join(json.dumps(event) + "\n" for event in self.events))
         (directory / "generator.json").write_text(json.dumps(self._generator()))
         self._write_histograms(run.histograms / f"{self.name}-w0-hold.hlog")
@@ -114,9 +121,9 @@ class RawHost:
             sent = self.rate_per_s if t in HOLD else 0
             answered = sent - (self.unanswered if t == HOLD.start else 0)
             phase = "hold" if t in HOLD else "ramp"
-            own = 1.5, (t - START) * 0.01, 20_000_000, self.away.get(t, 0)
+            own = 1.5, (t - START) * 0.01, 20_000_000, self.away.get(t, 0), self.reopening.get(t, 0)
             rows.append((t, phase, connected, 0, 0, 0, sent, sent, answered, 0, 0, *own))
-        header = (*columns.split(), "loop_lag_max_ms", "cpu_s", "rss_bytes", "away")
+        header = (*columns.split(), "loop_lag_max_ms", "cpu_s", "rss_bytes", "away", "reopening")
         _write_csv(directory / f"{self.name}-w0-seconds.csv", header, rows)
 
     def _write_server(self, directory: Path) -> None:
@@ -130,6 +137,7 @@ class RawHost:
 
     def _generator(self) -> dict[str, Any]:
         plan: dict[str, Any] = {"start_at": START, "ramp_s": RAMP_S, "settle_s": SETTLE_S, "hold_s": HOLD_S}
+        plan |= self.plan
         if self.heard:
             plan["fan_out"] = {"every_s": FAN_OUT_EVERY_S, "publish_to": ["the other"]}
         return {
@@ -149,6 +157,11 @@ class RawHost:
                     unanswered = self.unanswered if t == HOLD.start and tag != "slip" else 0
                     values = self.response_us_at.get(t, self.response_us)
                     for value in values[unanswered:] if self.rate_per_s else ():
+                        histogram.record_value(value)
+                    log.write(f"Tag={tag},{t}.000,1.000,2.0,{histogram.encode().decode()}\n")
+                for tag, values in self.logged_us.items() if t == HOLD.start else ():
+                    histogram = HdrHistogram(1, 3_600_000_000, 3)
+                    for value in values:
                         histogram.record_value(value)
                     log.write(f"Tag={tag},{t}.000,1.000,2.0,{histogram.encode().decode()}\n")
                 if self.heard and t + 0.5 in MOMENTS:

@@ -195,6 +195,7 @@ def generator(state: str, connected: int, latencies_us: list[int]) -> ThreadingH
         "connect_errors": 0,
         "closed": 0,
         "away": 0,
+        "reopening": 0,
         "ends_at": time.time() + 5,
         "last_second": {"answered": len(latencies_us), "response_hdr": histogram.encode().decode()},
     }

@@ -14,10 +14,10 @@ def shares(total, count):
     return [total * (index + 1) // count - total * index // count for index in range(count)]
 
 
-def load_plan(groups, connections, rate_per_s, connections_each=1, stages=()):
+def load_plan(groups, connections, rate_per_s, connections_each=1, stages=(), weights=None):
     """Each generator's part of the load, with its part of each stage, and the connections that each server must expect.
 
-    So many connections belong together, and are never parted.
+    So many connections belong together, and are never parted. Servers get them by their weight, which is 1 by default.
     """
     loadgens, servers = groups["loadgens"], groups["servers"]
     parts, expected = {}, dict.fromkeys(servers, 0)
@@ -36,8 +36,10 @@ def load_plan(groups, connections, rate_per_s, connections_each=1, stages=()):
             "targets": targets,
             "publish_to": [],
         }
-        for target in targets:
-            expected[target] += -(-own // len(targets)) * connections_each
+        weight_of = {target: int((weights or {}).get(target, 1)) for target in targets}
+        rounds, rest = divmod(own, sum(weight_of.values()))
+        for target, weight in weight_of.items():
+            expected[target] += (rounds * weight + min(weight, rest)) * connections_each
     for position, server in enumerate(servers):
         # One generator publishes for each server, another one for each where they can be had.
         start = (position + 1) % len(loadgens)

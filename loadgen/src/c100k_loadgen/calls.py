@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from c100k_loadgen.errors import PlanError
+from c100k_loadgen.errors import PlanError, reason_of
 from c100k_loadgen.messages import STATELESS_META
 from c100k_loadgen.param_headers import argument_at, header_line
 from c100k_loadgen.plan import CallSpec, Plan
@@ -194,7 +194,7 @@ def read_rows(path: str) -> Iterator[dict[str, Any]]:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(path, [f"the arguments cannot be read: {error}."]) from None
+        raise PlanError(path, [f"the arguments cannot be read: {reason_of(error)}."]) from None
     found = 0
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -17,7 +17,7 @@ from c100k_loadgen import capacity, source_addresses, stand_alone, thresholds, v
 from c100k_loadgen.calls import calls_of
 from c100k_loadgen.credentials import check_credentials
 from c100k_loadgen.discovery import discovered, with_param_headers
-from c100k_loadgen.errors import LoadgenError, PlanError
+from c100k_loadgen.errors import LoadgenError, PlanError, UrlError
 from c100k_loadgen.plan import Plan, plan_schema
 from c100k_loadgen.plan_reader import read_plan
 from c100k_loadgen.report import Outputs, report
@@ -111,6 +111,7 @@ def _check(path: Path) -> int:
 
 def _report(directory: Path, options: argparse.Namespace) -> int:
     outputs = Outputs(options.json, options.junit, options.html)
+    outputs.check()
     text, judgement = report(directory, options.sla or [], outputs)
     print(text)
     return judgement.exit_code
@@ -120,6 +121,10 @@ def _planned(options: argparse.Namespace) -> int:
     verdict = [f"--{name}" for name in ("sla", *Outputs._fields) if getattr(options, name) is not None]
     if given := [*stand_alone.given_options(options), *verdict]:
         raise PlanError(options.target, [f"{', '.join(given)} go with a URL, not with a plan; see also report."])
+    if ":" in options.target and not Path(options.target).exists():
+        raise UrlError(
+            f"{options.target} is no file, and as an address it lacks its beginning: http:// or tcp://, say."
+        )
     plan = read_plan(Path(options.target))
     with _addresses(plan, options):
         workers, limits = _fitting(plan, options.target)
@@ -131,6 +136,7 @@ def _planned(options: argparse.Namespace) -> int:
 def _stand_alone(options: argparse.Namespace) -> int:
     for text in options.sla or []:
         thresholds.parse(text)
+    Outputs(options.json, options.junit, options.html).check()
     plan = stand_alone.plan_of(options.target, options)
     with tempfile.TemporaryDirectory(prefix="c100k-loadgen-") as temporary:
         directory = options.output or Path(temporary)

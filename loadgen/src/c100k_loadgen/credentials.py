@@ -6,7 +6,7 @@ import os
 import ssl
 from pathlib import Path
 
-from c100k_loadgen.errors import CredentialsError
+from c100k_loadgen.errors import CredentialsError, reason_of
 from c100k_loadgen.plan import Plan, Tls, Token
 
 
@@ -23,7 +23,7 @@ def bearer(token: Token | None) -> str | None:
         try:
             text = Path(token.file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise CredentialsError(f"{where}: no token can be read from it: {error}.") from None
+            raise CredentialsError(f"{where}: no token can be read from it: {reason_of(error)}.") from None
     else:
         where = f"the environment variable {token.env}"
         text = os.environ.get(token.env or "", "").strip()
@@ -56,7 +56,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
     except OSError as error:
-        raise CredentialsError(f"{tls.ca_file}: no certificates can be read from it: {error}.") from None
+        raise CredentialsError(f"{tls.ca_file}: no certificates can be read from it: {reason_of(error)}.") from None
     if tls.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def reason_of(error: Exception) -> str:
+    """What went wrong, for a sentence that names the file itself."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 class LoadgenError(Exception):
     """The root of this package's errors."""
 
@@ -46,6 +51,12 @@ class DiscoveryError(LoadgenError):
 
 class ThresholdError(LoadgenError):
     """This is no threshold."""
+
+    exit_code = 2
+
+
+class OutputFileError(LoadgenError):
+    """Results cannot be written where they were asked for."""
 
     exit_code = 2
 

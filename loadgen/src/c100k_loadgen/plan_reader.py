@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import math
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import yaml
@@ -63,6 +65,13 @@ def read_plan(path: Path) -> Plan:
 
 def parse_plan(text: str, source: str) -> Plan:
     """The plan in `text`; `source` names it in problems."""
+    try:
+        return _plan_in(text, source)
+    except RecursionError:
+        raise PlanError(source, ["it is nested too deeply."]) from None
+
+
+def _plan_in(text: str, source: str) -> Plan:
     reader = _Reader()
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -106,7 +115,10 @@ class _Reader:
         seen: dict[str, yaml.Node] = {}
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(getattr(key_node, "value", ""))
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._add(key_node, f"{prefix}a name is expected here.")
+                continue
+            key = str(key_node.value)
             if key not in known:
                 close = difflib.get_close_matches(key, known, n=1)
                 hint = f"; did you mean {close[0]}?" if close else "."
@@ -146,8 +158,11 @@ class _Reader:
             return
         try:
             values[key] = msgspec.convert(value, kind)
+            json.dumps(value, allow_nan=False, default=str, ensure_ascii=False).encode()
         except msgspec.ValidationError as error:
-            self._add(node, f"{prefix}{key} is {value!r}; {_plain(str(error))}.")
+            self._add(node, f"{prefix}{key} is {value!r}; {_expected(kind) or _plain(str(error))}.")
+        except (TypeError, ValueError):
+            self._add(node, f"{prefix}{key} holds what JSON has not: an infinite number, say, or half a character.")
 
     def _stages(self, node: yaml.Node) -> list[dict[str, Any]]:
         if not isinstance(node, yaml.SequenceNode):
@@ -322,16 +337,38 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
+def _expected(kind: Any) -> str:
+    """What a field may be that has a choice of words or numbers; nothing for other fields."""
+    choices = [
+        str(choice) for part in (kind, *get_args(kind)) if get_origin(part) is Literal for choice in get_args(part)
+    ]
+    if not choices:
+        return ""
+    others = [] if get_origin(kind) is Literal else ["a whole number from 1 on"]
+    *most, last = choices + others
+    return f"expected {', '.join(most)} or {last}" if most else f"expected {last}"
+
+
+#: msgspec's words for types, and for the patterns that texts must match.
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "nothing",
+}
+_PATTERNS = {
+    "[A-Za-z0-9][A-Za-z0-9._-]*": "of letters, digits, dots, hyphens and underscores, a letter or a digit first",
+    "[A-Za-z0-9_.-]+": "that can be the name of a header",
+    "[!-~]+": "of visible ASCII characters, without spaces",
+}
+
+
 def _plain(error: str) -> str:
     """msgspec's message as the rest of a sentence: "Expected `int` >= 1" -> "expected a whole number >= 1"."""
-    words = {
-        "`int`": "a whole number",
-        "`float`": "a number",
-        "`str`": "a text",
-        "`array`": "a list",
-        "null": "nothing",
-    }
-    sentence = error[0].lower() + error[1:]
-    for code, word in words.items():
-        sentence = sentence.replace(code, word)
-    return sentence.replace("`", "").replace("|", " or ")
+    sentence, at, place = (error[0].lower() + error[1:]).partition(" - at ")
+    sentence = re.sub("`([^`]*)`", lambda found: " or ".join(_WORDS.get(w, w) for w in found[1].split(" | ")), sentence)
+    sentence = re.sub(r"matching regex '\^(.*)\$\(.*\)'", lambda found: _PATTERNS[found[1]], sentence)
+    return sentence + (" as a name in it" if "key" in place else " in it" if at else "")

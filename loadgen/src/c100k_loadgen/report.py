@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from c100k_loadgen import junit, report_page, summary
+from c100k_loadgen.errors import OutputFileError
 from c100k_loadgen.results import read_results
 from c100k_loadgen.thresholds import DEFAULT, Judgement, judge, parse
 
@@ -19,6 +21,14 @@ class Outputs(NamedTuple):
     json: Path | None = None
     junit: Path | None = None
     html: Path | None = None
+
+    def check(self) -> None:
+        """Raises `OutputFileError` for a file that cannot be written, before there is anything to be lost."""
+        for path in filter(None, self):
+            folder = path.parent
+            if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+                reason = "it is a directory" if path.is_dir() else f"{folder} is no directory that can be written to"
+                raise OutputFileError(f"{path}: no results can be written there: {reason}.")
 
 
 def report(directory: Path, thresholds: Sequence[str], outputs: Outputs) -> tuple[str, Judgement]:

@@ -11,7 +11,7 @@ import msgspec
 from c100k_loadgen import generator_file, kernel
 from c100k_loadgen.causes import UNSENT
 from c100k_loadgen.distribution import Distribution, value_at
-from c100k_loadgen.errors import ResultsError
+from c100k_loadgen.errors import ResultsError, reason_of
 from c100k_loadgen.generator_file import GeneratorRecord
 from c100k_loadgen.plan import Plan
 from c100k_loadgen.raw_files import RawFiles, Row
@@ -139,7 +139,7 @@ def read_results(directory: Path) -> Results:
     try:
         record = msgspec.json.decode(path.read_bytes(), type=GeneratorRecord)
     except (OSError, msgspec.MsgspecError) as error:
-        raise ResultsError(path, str(error)) from None
+        raise ResultsError(path, reason_of(error)) from None
     plan, raw = record.plan, RawFiles(directory)
     hold_s = len({row["t"] for row in raw.rows("hold")})
     service, slip = (Distribution.of(raw.histogram("hold", tag)) for tag in ("service", "slip"))

@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from c100k_loadgen.calls import calls_of
 from c100k_loadgen.credentials import check_credentials
-from c100k_loadgen.errors import PlanError
+from c100k_loadgen.errors import PlanError, reason_of
 from c100k_loadgen.plan import Plan
 from c100k_loadgen.plan_reader import make_plan
 from c100k_loadgen.source_addresses import addresses_of
@@ -106,6 +107,8 @@ def plan_of(address: str, options: argparse.Namespace) -> Plan:
     stages = [_stage(text) for text in given.get("stage", [])]
     if stages and "duration" in given:
         raise PlanError(address, ["--duration is what the stages take together; leave it."])
+    if given.get("duration", 1) < 1:
+        raise PlanError(address, [f"--duration is {given['duration']}; in less than a second nothing is measured."])
     fields: dict[str, Any] = {
         "schema_version": 1,
         "run_id": f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-load",
@@ -138,7 +141,9 @@ def plan_of(address: str, options: argparse.Namespace) -> Plan:
         fields["token"] = {name: given[f"token_{name}"] for name in ("file", "env") if f"token_{name}" in given}
     # Its name is looked up last, so that what was mistyped is found without the server.
     nowhere = {"command": list(url.command)} if url.command else {"address": "127.0.0.1", "port": 1}
-    check_credentials(make_plan({**fields, "targets": [{"name": "server", **nowhere}]}, address))
+    plan = make_plan({**fields, "targets": [{"name": "server", **nowhere}]}, address)
+    check_credentials(plan)
+    calls_of(plan)
     return make_plan({**fields, "targets": [target_of(url)]}, address)
 
 
@@ -168,7 +173,7 @@ def _arguments(text: str) -> Any:
             text = Path(source).read_text(encoding="utf-8")
         found = json.loads(text)
     except (OSError, ValueError) as error:
-        raise PlanError(source, [f"this is not JSON that can be read: {error}."]) from None
+        raise PlanError(source, [f"this is not JSON that can be read: {reason_of(error)}."]) from None
     if not isinstance(found, dict):
         raise PlanError(source, ["arguments must be a JSON object."])
     return found

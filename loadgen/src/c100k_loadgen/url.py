@@ -76,8 +76,8 @@ def parse_url(text: str) -> Url:
         if parts.netloc or len(parts.path) < 2:
             raise UrlError(f"{text}: a Unix socket is written unix:///PATH.")
         return Url(text, scheme.transport, scheme.tls, parts.path, 0, "/mcp")
-    port = port or scheme.port
-    if not parts.hostname or port is None:
+    port = scheme.port if port is None else port
+    if not parts.hostname or not port:
         raise UrlError(f"{text}: write {parts.scheme}{_MARK}HOST:PORT.")
     return Url(text, scheme.transport, scheme.tls, _ascii(parts), port, _path(parts, scheme))
 
@@ -120,9 +120,12 @@ def target_of(url: Url) -> dict[str, Any]:
     if url.command:
         name = re.sub(r"[^A-Za-z0-9._-]", "-", url.command[0].rpartition("/")[2])
         return {"name": name.strip("-._") or "server", "command": list(url.command)}
-    if url.unix:
-        return {"name": "unix", "address": url.address}
     try:
+        if url.unix:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(_CONNECT_S)
+                probe.connect(url.address)
+            return {"name": "unix", "address": url.address}
         with socket.create_connection((url.address, url.port), _CONNECT_S) as made:
             address = str(made.getpeername()[0])
     except OSError as error:

@@ -87,7 +87,8 @@ def test_every_problem_is_told_with_its_line(tmp_path: Path, loadgen: Loadgen) -
         ("- 1\n- 2\n", "a plan must be a mapping"),
         ("schema_version: [1\nhost: x\n", "this is not YAML"),
         ("{}", "connections is missing"),
-        ("? [1, 2]\n: 3\n", "is not known here"),
+        ("? [1, 2]\n: 3\n", "line 1: a name is expected here."),
+        (f"calls: {'[' * 2000}{']' * 2000}", "it is nested too deeply."),
         ("schema_version: 1\nstart_at: !!timestamp nonsense\n", "start_at cannot be read"),
     ],
 )
@@ -104,7 +105,16 @@ def test_plans_that_are_no_plans(tmp_path: Path, loadgen: Loadgen, text: str, se
     ("changes", "sentence"),
     [
         ({"targets": []}, "targets must be a list of at least one"),
-        ({"workers": 0}, "workers is 0"),
+        ({"workers": 0}, "workers is 0; expected auto or a whole number from 1 on."),
+        ({"workers": "many"}, "workers is 'many'; expected auto or a whole number from 1 on."),
+        (
+            {"host": "a/b"},
+            "expected a text of letters, digits, dots, hyphens and underscores, a letter or a digit first.",
+        ),
+        ({"start_at": "soon"}, "start_at is 'soon'; expected a number or nothing, got a text."),
+        ({"calls": [{"tool": "a", "arguments": [1]}]}, "calls[0].arguments is [1]; expected a mapping, got a list."),
+        ({"calls": [{"tool": "a", "arguments": {"n": float("inf")}}]}, "calls[0].arguments holds what JSON has not"),
+        ({"calls": [{"tool": "a", "arguments": {"q": "\ud800"}}]}, "calls[0].arguments holds what JSON has not"),
         ({"workers": 200}, "more than the 100 connections"),
         ({"start_at": 1000.0}, "in the past"),
         ({"source_addresses": ["localhost"]}, "'localhost', which is not an IP address"),

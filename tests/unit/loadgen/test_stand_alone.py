@@ -228,6 +228,14 @@ def test_lines_that_stay_on_a_terminal(serve: Serve) -> None:
         (("http://x/", "--stage", "a:5:9", "--stage", "a:5:9"), "stages[1] has the name a of stages[0]"),
         (("http://x/", "--think", "-1"), "think_s is -1.0"),
         (("plan.yml", "--churn", "1", "--stage", "a:1:1"), "--stage, --churn go with a URL, not with a plan"),
+        (("localhost:8000/mcp",), "localhost:8000/mcp is no file, and as an address it lacks its beginning: http://"),
+        (("http://x:0/",), "http://x:0/: write http://HOST:PORT."),
+        (("http://x/", "--duration", "0"), "--duration is 0; in less than a second nothing is measured"),
+        (("http://x/", "--connection", "sesion"), "expected session, session_stream, stateless, listen or auto."),
+        (("http://x/", "--tool", "a b"), "expected a text of visible ASCII characters, without spaces."),
+        (("http://x/", "--data", "/nowhere"), "/nowhere: the arguments cannot be read: No such file or directory."),
+        (("http://x/", "--arguments", '{"n": Infinity}'), "arguments holds what JSON has not"),
+        (("http://x/", "--html", "/nowhere/page.html"), "no results can be written there: /nowhere is no directory"),
         (("plan.yml", "--rate", "5"), "--rate go with a URL, not with a plan"),
     ],
 )
@@ -244,6 +252,12 @@ def test_a_server_that_is_not_there(loadgen: Loadgen) -> None:
     ran = loadgen("run", "http://127.0.0.1:1/mcp")
     assert ran.returncode == 1
     assert ran.stderr == "http://127.0.0.1:1/mcp cannot be reached: Connection refused.\n"
+
+
+def test_a_socket_that_is_not_there(loadgen: Loadgen, tmp_path: Path) -> None:
+    ran = loadgen("run", f"unix://{tmp_path}/none.sock")
+    assert ran.returncode == 1
+    assert ran.stderr == f"unix://{tmp_path}/none.sock cannot be reached: No such file or directory.\n"
 
 
 def test_a_report_of_nothing(loadgen: Loadgen, tmp_path: Path) -> None:

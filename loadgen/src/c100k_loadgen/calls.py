@@ -22,6 +22,9 @@ from c100k_loadgen.plan import CallSpec, Plan
 #: The turns of a mix: how finely its weights are kept.
 TURNS = 1000
 
+#: Of the number of a message.
+_DIGITS_MOST = 20
+
 #: `${n}` is the number of the message, `${text:100}` a text of 100 bytes.
 _PLACEHOLDER = re.compile(r"\$\{(n|text:[0-9]{1,7})\}")
 
@@ -55,22 +58,25 @@ def _routing(tool: str, *, stateless: bool) -> bytes:
 class EchoCalls:
     """`tools/call` of `echo`; its text has exactly `payload_bytes` and follows from the id, so it can be checked."""
 
-    __slots__ = ("_end", "_filler", "_payload_bytes", "_routing", "names")
+    __slots__ = ("_end", "_fillers", "_payload_bytes", "_routing", "names")
 
     def __init__(self, payload_bytes: int, *, stateless: bool = False) -> None:
         letters = string.ascii_lowercase
         self.names: Sequence[str] = ()
-        self._filler = "-" + (letters * (payload_bytes // len(letters) + 1))[:payload_bytes]
+        filler = "-" + (letters * (payload_bytes // len(letters) + 1))
+        # What fills the text up after a number of so many digits.
+        self._fillers = [filler[: max(0, payload_bytes - digits)] for digits in range(_DIGITS_MOST + 1)]
         self._payload_bytes = payload_bytes
         self._routing = _routing("echo", stateless=stateless)
         meta = f',"_meta":{msgspec.json.encode(STATELESS_META).decode()}' if stateless else ""
         self._end = f'"}}{meta}}}}}\n'
 
     def message(self, request_id: int) -> tuple[bytes, str]:
-        text = f"{request_id}{self._filler}"[: self._payload_bytes]
+        number = str(request_id)
+        text = number[: self._payload_bytes] + self._fillers[len(number)]
         # Written by hand: nothing in it needs escaping, and this takes a third of the time of encoding a dictionary.
         line = (
-            f'{{"jsonrpc":"2.0","id":{request_id},"method":"tools/call",'
+            f'{{"jsonrpc":"2.0","id":{number},"method":"tools/call",'
             f'"params":{{"name":"echo","arguments":{{"text":"{text}{self._end}'
         )
         return line.encode("ascii"), text

@@ -33,6 +33,11 @@ class Schedule(NamedTuple):
     def time_of(self, k: int) -> float:
         return self.start + (k + self.offset) / self.per_s
 
+    def times(self, first: int, end: int) -> Sequence[float]:
+        """Those of the events from `first` to before `end`, of which there are as many."""
+        start, offset, per_s = self.start, self.offset, self.per_s
+        return [start + (k + offset) / per_s for k in range(first, end)]
+
     def due(self, t: float) -> int:
         """How many events lie before the moment `t`."""
         if self.per_s <= 0:
@@ -69,6 +74,10 @@ class PoissonSchedule:
         while k - self._first >= len(self._times):
             self._times.append(self._times[-1] + self._random.expovariate(self.per_s))
         return self._times[k - self._first]
+
+    def times(self, first: int, end: int) -> Sequence[float]:
+        """Those of the events from `first` to before `end`, which are due or were."""
+        return self._times[first - self._first : end - self._first]
 
     def due(self, t: float) -> int:
         t = min(t, self.end)
@@ -112,6 +121,17 @@ class StagedSchedule:
                 return math.inf
             self._reach(index)
         return self._parts[index].time_of(k - self._first[index])
+
+    def times(self, first: int, end: int) -> Sequence[float]:
+        """Those of the events from `first` to before `end`, which are due or were."""
+        found: list[float] = []
+        index = bisect.bisect_right(self._first, first) - 1
+        while first < end:
+            begin, next_index = self._first[index], index + 1
+            upto = min(end, self._first[next_index]) if next_index < len(self._first) else end
+            found += self._parts[index].times(first - begin, upto - begin)
+            first, index = upto, next_index
+        return found
 
     def due(self, t: float) -> int:
         index = max(0, bisect.bisect_right(self._starts, t) - 1)

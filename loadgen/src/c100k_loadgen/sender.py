@@ -187,8 +187,7 @@ class Sender:
         batches: defaultdict[Connection, list[bytes]] | None = defaultdict(list) if due - first > len(live) else None
         clock, outstanding, message, turn = time.monotonic, self.outstanding, self._calls.message, self._turn
         framed, routing, mixed = self._framed, self._calls.routing, self.by_call
-        for k in range(first, due):
-            intended = schedule.time_of(k)
+        for request_id, intended in enumerate(schedule.times(first, due), first + 1):
             # Looked at each time: a write that finds its connection broken takes it out of `live`.
             if turn >= len(live):
                 turn = 0
@@ -197,17 +196,17 @@ class Sender:
                     continue
             connection = live[turn]
             turn += 1
-            line, text = message(k + 1)
+            line, text = message(request_id)
             if framed:
-                line = connection.frame(k + 1, line, routing(k + 1))
+                line = connection.frame(request_id, line, routing(request_id))
             now = clock()
-            outstanding[k + 1] = connection, intended, now, text
+            outstanding[request_id] = connection, intended, now, text
             slip_us = int((now - intended) * 1e6)
             recorders = self.hold if intended >= self._recorded_from else self._recorders_of(intended)
             recorders.slip.record(slip_us if slip_us > 0 else 0)
             self._totals.sent += 1
             if mixed and intended >= self._hold_at:
-                mixed[self._calls.index(k + 1)].sent += 1
+                mixed[self._calls.index(request_id)].sent += 1
             if batches is None:
                 connection.write(line)
             else:

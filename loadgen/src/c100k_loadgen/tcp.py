@@ -7,6 +7,9 @@ import time
 from c100k_loadgen.connection import Owner, State
 from c100k_loadgen.conversation import Conversation
 
+#: Looked up once: before Python 3.12 a member of an enumeration is found by a call.
+_LIVE = State.LIVE
+
 
 class TcpSession(Conversation):
     """The client end of a connection, which over TCP is a session, if there are any."""
@@ -18,7 +21,7 @@ class TcpSession(Conversation):
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
-        if self.state is State.LIVE and not self._rest and data.find(b"\n") == len(data) - 1:
+        if self.state is _LIVE and not self._rest and data.find(b"\n") == len(data) - 1:
             # One whole line, as nearly all data is once the session is open.
             self._owner.message_received(self, data, time.monotonic())
             return

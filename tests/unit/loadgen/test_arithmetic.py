@@ -145,6 +145,8 @@ def test_stages_follow_one_another_and_lose_no_message(
         assert counts == sorted(counts)
         assert counts[-1] == sum(alone) == staged.due(math.inf)
         times = [staged.time_of(k) for k in range(counts[-1])]
+        cuts = [0, counts[-1] // 3, counts[-1] // 2, counts[-1]]
+        assert times == [t for first, end in itertools.pairwise(cuts) for t in staged.times(first, end)]
         assert times == sorted(times) == [unasked.time_of(k) for k in range(counts[-1])]
         assert staged.time_of(counts[-1]) == math.inf
         assert [staged.due(t) for t in times[:50]] == pytest.approx(list(range(min(50, len(times)))), abs=1)

@@ -15,7 +15,7 @@ from collections import Counter
 from typing import Any
 
 COUNTS: Counter[str] = Counter()
-STALL_S = 3.0
+STALL_S = 6.0
 STALL_AFTER_CALLS = 75
 LATE_S = 1.5
 DELAY_S = 0.02

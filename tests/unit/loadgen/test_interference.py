@@ -16,6 +16,8 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from prometheus_client.parser import text_string_to_metric_families
 
+from c100k_loadgen.results import read_results
+
 if TYPE_CHECKING:
     from tests.unit.loadgen.conftest import Run
 
@@ -38,6 +40,7 @@ def test_status_and_a_killed_worker(start_run: StartRun) -> None:
     assert (second["exit_code"], second["phase"]) == (-9, "hold")
     assert generator["started_at"] < second["died_at"] < generator["ended_at"]
     assert [event["exit_code"] for event in run.events if event["event"] == "worker_died"] == [-9]
+    assert read_results(run.output).doubts == ["1 of 2 worker processes died"]
     held = [row for row in run.seconds("hold") if (row["intended"], row["sent"]) == ("25", "25")]
     assert 3 <= len(held) < 2 * 3, "the one that lives has all its seconds, the dead one those until then"
 
@@ -142,6 +145,7 @@ def test_a_paused_worker_sends_late_but_sends_all(start_run: StartRun) -> None:
     assert max(float(row["loop_lag_max_ms"]) for row in run.seconds()) > 1_500
     seconds = [int(row["t"]) for row in run.seconds()]
     assert seconds == list(range(seconds[0], seconds[-1] + 1)), "no second has no row"
+    assert any("the generator itself was late" in doubt for doubt in read_results(run.output).doubts)
 
 
 def test_an_output_directory_is_used_once(start_run: StartRun) -> None:

@@ -201,18 +201,18 @@ def test_a_server_that_asks_is_answered(run: Run) -> None:
     assert run.server["reply"] == 2 * 20
 
 
-@pytest.mark.scenario("stall", connections=5, hold_s=6, timeout_s=8)
-def test_a_stall_shows_in_all_that_should_have_been_sent(run: Run) -> None:
+@pytest.mark.scenario("stall", connections=5, hold_s=8, timeout_s=15)
+def test_a_stall_of_six_seconds_shows_in_all_that_should_have_been_sent(run: Run) -> None:
     check_complete(run)
-    assert run.total("intended") == run.total("sent") == run.total("answered") == (SETTLE_S + 6) * RATE
+    assert run.total("intended") == run.total("sent") == run.total("answered") == (SETTLE_S + 8) * RATE
     response = run.histogram("response")
-    assert response.get_max_value() >= 2_950_000
-    assert response.get_value_at_percentile(99) > 2_500_000
+    assert response.get_max_value() >= 5_950_000
+    assert response.get_value_at_percentile(99) > 5_500_000
     waits = response.get_recorded_iterator()
     waited = sum(item.count_added_in_this_iter_step for item in waits if item.value_iterated_to > 1_000_000)
-    assert waited >= 0.9 * 2 * RATE, "every message of the stall's first two seconds waited for more than one"
-    assert run.histogram("service").get_value_at_percentile(99) > 2_500_000, "they were sent, and so were queued"
-    assert run.total("sent", "hold") == 6 * RATE
+    assert waited >= 0.9 * 5 * RATE, "every message of the stall's first five seconds waited for more than one"
+    assert run.histogram("service").get_value_at_percentile(99) > 5_500_000, "they were sent, and so were queued"
+    assert run.total("sent", "hold") == 8 * RATE
 
 
 @pytest.mark.scenario("good", connections=2, rate_per_s=3000)
@@ -230,12 +230,19 @@ def test_source_addresses_and_an_empty_text_at_a_low_rate(run: Run) -> None:
     assert run.server["text_bytes"] == 0
 
 
-@pytest.mark.scenario("delay", rate_per_s=40, timeout_s=5, ramp_s=3)
-def test_a_fixed_delay_is_measured_to_a_millisecond(run: Run) -> None:
+@pytest.mark.parametrize(
+    "rate",
+    [
+        pytest.param(rate, marks=pytest.mark.scenario("delay", rate_per_s=rate, timeout_s=5, ramp_s=3))
+        for rate in (8, 40, 400)
+    ],
+)
+def test_a_fixed_delay_is_measured_to_a_millisecond_at_every_rate(run: Run, rate: int) -> None:
     check_complete(run)
+    assert run.total("answered") == (SETTLE_S + HOLD_S) * rate
     service, response = run.histogram("service"), run.histogram("response")
     assert service.get_min_value() >= 20_000, "no answer can be measured that had not been given yet"
-    # By the best of 120: the others also tell of who else had the processor meanwhile.
+    # By the best of them: the others also tell of who else had the processor meanwhile.
     for histogram in (service, response):
         assert abs(histogram.get_min_value() - run.server["least_delay_us"]) < 1000
 

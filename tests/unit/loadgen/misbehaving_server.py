@@ -18,6 +18,8 @@ COUNTS: Counter[str] = Counter()
 STALL_S = 6.0
 STALL_AFTER_CALLS = 75
 LATE_S = 1.5
+#: After the time-out of a second, and before the next look at what has timed out.
+JUST_LATE_S = 1.02
 DELAY_S = 0.02
 ONE_IN = 100
 ONE_DROPPED_IN = 10
@@ -149,6 +151,8 @@ class Session(asyncio.Protocol):
                 later(DELAY_S, self._answer_later, good, time.perf_counter())
             case "late":
                 asyncio.get_running_loop().call_later(LATE_S, self._send, good)
+            case "just_late":
+                asyncio.get_running_loop().call_later(JUST_LATE_S, self._send, good)
             case "twice":
                 self._send(good)
                 self._send(good)

@@ -15,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from c100k.histograms import empty, merge_by_second
+from c100k_loadgen.arrivals import arrivals
 from c100k_loadgen.assignment import assignments
 from c100k_loadgen.calls import TURNS, EchoCalls, MixedCalls
 from c100k_loadgen.opener import destination
@@ -23,7 +24,7 @@ from c100k_loadgen.pace import Pace
 from c100k_loadgen.phases import Timetable
 from c100k_loadgen.plan import CallSpec, Plan, Target
 from c100k_loadgen.raw_files import RawFiles
-from c100k_loadgen.recorder import COUNTS, HIGHEST_US, Recorder
+from c100k_loadgen.recorder import COUNTS, HIGHEST_US, Recorder, combined
 from c100k_loadgen.schedule import PoissonSchedule, Schedule, StagedSchedule, StepSchedule
 
 values = st.lists(
@@ -77,6 +78,22 @@ def test_percentiles_of_merged_logs_are_those_of_all_samples(by_worker: list[lis
     exact = pooled[max(1, int(percentile / 100 * len(pooled) + 0.5)) - 1]
     for histogram in (merged, controller):
         assert histogram.get_value_at_percentile(percentile) == pytest.approx(exact, rel=0.001)
+
+
+@settings(max_examples=25, deadline=None)
+@given(samples)
+def test_what_stages_measured_in_one_second_is_added(by_stage: list[list[int]]) -> None:
+    reference, intervals = HdrHistogram(1, HIGHEST_US, 3), []
+    for recorded in by_stage:
+        recorder = Recorder()
+        for value in recorded:
+            recorder.record(value)
+            reference.record_value(value)
+        intervals.append(recorder.take())
+    whole = combined(intervals)
+    pooled = [value for recorded in by_stage for value in recorded]
+    assert (whole.samples, whole.max_us) == (len(pooled), max(pooled) if pooled else 0)
+    assert list(HdrHistogram.decode(whole.encoded).counts) == list(reference.counts)
 
 
 def test_a_value_beyond_an_hour_counts_as_an_hour() -> None:
@@ -239,6 +256,27 @@ def test_poisson_arrivals_are_random_and_repeatable(rate: float, processes: int,
     assert abs(len(times) - 2000) < 6 * 2000**0.5
     gaps = sorted(b - a for a, b in itertools.pairwise(sorted(times)))
     assert gaps[len(gaps) // 2] * rate == pytest.approx(math.log(2), rel=0.25), "exponential, not even"
+
+
+def test_each_worker_of_each_host_has_random_arrivals_of_its_own() -> None:
+    def times(host: str, seed: int, worker: int) -> list[float]:
+        plan = Plan(
+            schema_version=1,
+            run_id="r",
+            host=host,
+            targets=[Target("t", "10.0.0.1", 7000)],
+            connections=2,
+            rate_per_s=50,
+            arrivals="poisson",
+            seed=seed,
+            start_at=100.0,
+        )
+        schedule = arrivals(assignments(plan, 2, "out", 1)[worker], 0.0)
+        return [schedule.time_of(k) for k in range(20)]
+
+    found = [times(host, seed, worker) for host in ("a", "b") for seed in (1, 2) for worker in (0, 1)]
+    assert len({tuple(each) for each in found}) == len(found)
+    assert times("a", 1, 0) == found[0], "and the same again for the same seed"
 
 
 @given(weights=st.lists(st.floats(0.5, 100), min_size=1, max_size=8), seed=st.integers(), first=st.integers(0, 10**9))

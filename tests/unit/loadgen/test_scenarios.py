@@ -131,6 +131,13 @@ def test_answers_after_the_timeout_count_once(run: Run) -> None:
     assert run.causes("message_error") == {"timeout": MESSAGES}
 
 
+@pytest.mark.scenario("just_late")
+def test_answers_just_after_the_timeout_are_none(run: Run) -> None:
+    check_complete(run)
+    assert run.causes("message_error") == {"timeout": MESSAGES}
+    assert run.total("answered") == 0
+
+
 @pytest.mark.scenario("garbage")
 def test_a_server_that_answers_calls_with_garbage(run: Run) -> None:
     check_complete(run)

@@ -23,6 +23,7 @@ from pathlib import Path
 import yaml
 
 from c100k.histograms import empty, merge_by_second
+from c100k.raw_csv import complete_rows
 
 LIMIT = 1.5
 HOLD_S = 8
@@ -34,16 +35,18 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Cost:
-    """Microseconds of CPU a message of either end, KiB a connection of the server, and how late messages were.
+    """Microseconds of CPU a message of either end, KiB a connection of either, and how late messages were.
 
-    Of 1,000 sends 999 were at most `slip_p999_ms` late.
+    Of 1,000 sends 999 were at most `slip_p999_ms` late. `idle_share` of the machine's processors had nothing to do.
     """
 
     server_us: float
     generator_us: float
     server_kib: float
+    generator_kib: float
     p95_ms: float
     slip_p999_ms: float
+    idle_share: float
 
 
 def processes_below(pid: int) -> list[int]:
@@ -58,6 +61,12 @@ def cpu_s(pid: int) -> float:
 
 def rss_kib(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def processor_ticks() -> tuple[int, int]:
+    """Those in which processors were idle, and all."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 def free_port() -> int:
@@ -85,7 +94,7 @@ def running(command: list[str], port: int) -> Iterator[int]:
         process.wait(15)
 
 
-def measure(command: list[str], port: int, connections: int, rate: int) -> Cost:
+def measure(command: list[str], port: int, connections: int, rate: int, ramp_s: int = 3) -> Cost:
     start = int(time.time()) + 3
     plan = {
         "schema_version": 1,
@@ -98,7 +107,7 @@ def measure(command: list[str], port: int, connections: int, rate: int) -> Cost:
         "rate_per_s": rate,
         "payload_bytes": 100,
         "start_at": start,
-        "ramp_s": 3,
+        "ramp_s": ramp_s,
         "settle_s": 3,
         "hold_s": HOLD_S,
         "timeout_s": 10,
@@ -123,11 +132,13 @@ def measure(command: list[str], port: int, connections: int, rate: int) -> Cost:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        time.sleep(max(0, start + 7 - time.time()))
+        time.sleep(max(0, start + ramp_s + 4 - time.time()))
         ends = {"server": processes_below(server), "generator": processes_below(generator.pid)}
+        idle_before, all_before = processor_ticks()
         before = {end: sum(cpu_s(pid) for pid in pids) for end, pids in ends.items()}
         time.sleep(HOLD_S - 2)
         spent = {end: sum(cpu_s(pid) for pid in pids) - before[end] for end, pids in ends.items()}
+        idle_after, all_after = processor_ticks()
         held = sum(rss_kib(pid) for pid in ends["server"])
         if generator.wait(60):
             raise SystemExit("the generator did not complete")
@@ -136,6 +147,8 @@ def measure(command: list[str], port: int, connections: int, rate: int) -> Cost:
             response.add(merged["hold", "response"])
             if ("hold", "slip") in merged:
                 slip.add(merged["hold", "slip"])
+        [worker] = Path(work, "out").glob("*-seconds.csv")
+        rss = [int(row["rss_bytes"]) for row in complete_rows(worker)]
         record = json.loads(Path(work, "out", "generator.json").read_text())
         assert record["stop_reason"] == "completed"
     messages = rate * (HOLD_S - 2)
@@ -143,8 +156,10 @@ def measure(command: list[str], port: int, connections: int, rate: int) -> Cost:
         server_us=spent["server"] / messages * 1e6,
         generator_us=spent["generator"] / messages * 1e6,
         server_kib=(held - idle) / connections,
+        generator_kib=(max(rss) - rss[0]) / connections / 1024,
         p95_ms=response.get_value_at_percentile(95) / 1000,
         slip_p999_ms=slip.get_value_at_percentile(99.9) / 1000,
+        idle_share=(idle_after - idle_before) / (all_after - all_before),
     )
 
 
@@ -178,7 +193,8 @@ def main() -> int:
         median = Cost(*(statistics.median(getattr(cost, field) for cost in found) for field in Cost.__annotations__))
         print(
             f"{name:<13}server {median.server_us:5.1f} us a message, {median.server_kib:.2f} KiB a connection; "
-            f"generator {median.generator_us:5.1f} us a message, late by {median.slip_p999_ms:.2f} ms in 1 of 1,000; "
+            f"generator {median.generator_us:5.1f} us a message, {median.generator_kib:.2f} KiB a connection, "
+            f"late by {median.slip_p999_ms:.2f} ms in 1 of 1,000; "
             f"p95 {median.p95_ms:.2f} ms"
         )
     ratio = statistics.median(ratios)

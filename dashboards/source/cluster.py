@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from source.panels import HOST, RUN, board, chart
+from source.panels import LIMIT, board, chart, states
+from source.prometheus import HOST, RUN
 
 
 def dashboard() -> Dashboard:
@@ -14,11 +15,10 @@ def dashboard() -> Dashboard:
     return (
         board("cluster", "cluster and registry", "Sessions that outlive their nodes, names, and Redis, by node.")
         .with_panel(
-            chart(
+            states(
                 "Redis can be used",
-                "1 where a server can use all of the Redis Cluster; 0 without one.",
-                "short",
-                {"{{host}}": f"c100k_server_all_workers_redis_up{{{HOST}}}"},
+                "The servers that can use all of the Redis Cluster; none without one.",
+                f"c100k_server_all_workers_redis_up{{{HOST}}}",
             )
         )
         .with_panel(
@@ -89,7 +89,7 @@ def dashboard() -> Dashboard:
                 "s",
                 {
                     "mean": f"run:c100k_registry_lookup_seconds:mean1m{{{RUN}}}",
-                    "limit": 'scalar(c100k_sla_limit{metric="registry.mean_us"}) / 1e6',
+                    LIMIT: 'scalar(c100k_sla_limit{metric="registry.mean_us"}) / 1e6',
                 },
             )
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from source.panels import HOST, RUN, THIRD, board, chart
+from source.panels import THIRD, board, chart
+from source.prometheus import HOST, RUN
 
 
 def dashboard() -> Dashboard:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from source.panels import QUARTER, RUN, board, chart, figure
+from source.panels import LIMIT, PLANNED, board, chart, figure
+from source.prometheus import RUN
 
 P95_LIMIT = 'scalar(c100k_sla_limit{metric="latency_ms.p95"}) / 1000'
 ERROR_LIMIT = 'scalar(c100k_sla_limit{metric="messages.error_rate"})'
@@ -39,7 +40,6 @@ def dashboard() -> Dashboard:
                 "Alerts that fire. The verdict is not made of them: it is computed from the raw files of the run.",
                 "short",
                 f'count(ALERTS{{alertstate="firing",{RUN}}}) or vector(0)',
-                width=QUARTER,
                 limit=1,
             )
         )
@@ -49,7 +49,7 @@ def dashboard() -> Dashboard:
                 "What the generators hold, what the plan asks for, and what the servers count.",
                 "short",
                 {
-                    "asked for": f"run:c100k_target_connections:sum{{{RUN}}}",
+                    PLANNED: f"run:c100k_target_connections:sum{{{RUN}}}",
                     "generators": f"run:c100k_connections:sum{{{RUN}}}",
                     "servers": f"run:c100k_server_connections:sum{{{RUN}}}",
                 },
@@ -58,10 +58,10 @@ def dashboard() -> Dashboard:
         .with_panel(
             chart(
                 "Messages",
-                "What the plan asked to be sent, and what was answered as it should be.",
+                "What the plan asks to be sent, and what is answered as it should be, a second, over the last 20 s.",
                 "reqps",
                 {
-                    "intended": f"run:c100k_messages_intended:rate1m{{{RUN}}}",
+                    PLANNED: f"sum by (run) (rate(c100k_loadgen_messages_intended_total{{{RUN}}}[20s]))",
                     "answered": f"run:c100k_messages_answered:rate20s{{{RUN}}}",
                 },
             )
@@ -73,7 +73,7 @@ def dashboard() -> Dashboard:
                 "s",
                 {
                     **{name: f"run:c100k_response_seconds:{name}{{{RUN}}}" for name in ("p50", "p95", "p99")},
-                    "limit of p95": P95_LIMIT,
+                    LIMIT: P95_LIMIT,
                 },
             )
         )
@@ -82,7 +82,7 @@ def dashboard() -> Dashboard:
                 "Errors",
                 "The share of messages that were answered wrongly, or not in time, over the last minute.",
                 "percentunit",
-                {"errors": f"run:c100k_message_errors:ratio1m{{{RUN}}}", "limit": ERROR_LIMIT},
+                {"errors": f"run:c100k_message_errors:ratio1m{{{RUN}}}", LIMIT: ERROR_LIMIT},
             )
         )
         .with_panel(

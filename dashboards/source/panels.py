@@ -1,4 +1,4 @@
-"""What all dashboards have in common: the data source, the variables, and two kinds of panels."""
+"""What all dashboards have in common: the variables, and three kinds of panels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from string import ascii_uppercase
 
 from grafana_foundation_sdk.builders import common, prometheus, stat, timeseries
 from grafana_foundation_sdk.builders.dashboard import (
-    AnnotationQuery,
     Dashboard,
     DashboardLink,
     DatasourceVariable,
@@ -19,28 +18,31 @@ from grafana_foundation_sdk.models.common import (
     GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
+    LineInterpolation,
+    SortOrder,
+    StackingMode,
     TooltipDisplayMode,
+    VisibilityMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
-    DataSourceRef,
+    DynamicConfigValue,
     Threshold,
     ThresholdsMode,
     VariableRefresh,
     VariableSort,
 )
 
-#: Which Prometheus is chosen at the top of each dashboard.
-SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-
-#: Label matchers of the variables, for queries: a run, the hosts of it, and the workers of a server.
-RUN = 'run=~"$run"'
-HOST = f'{RUN},host=~"$host"'
-WORKER = f'{HOST},worker=~"$worker"'
+from source.annotations import annotations
+from source.prometheus import SCRAPE_INTERVAL, SOURCE
 
 #: Widths, of 24.
 HALF, THIRD, QUARTER = 12, 8, 6
+
+#: The legends of lines that others are not to cross, or are to follow. They are dashed.
+LIMIT, PLANNED = "limit", "planned"
+_DASHED = {LIMIT: "red", PLANNED: "text"}
 
 
 def board(name: str, title: str, description: str, *, workers: bool = False) -> Dashboard:
@@ -57,12 +59,10 @@ def board(name: str, title: str, description: str, *, workers: bool = False) -> 
         .link(
             DashboardLink("c100k").type(DashboardLinkType.DASHBOARDS).tags(["c100k"]).keep_time(True).include_vars(True)
         )
+        .annotations(annotations())
         .with_variable(DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
         .with_variable(_variable("run", 'up{run!=""}', newest_first=True))
         .with_variable(_variable("host", 'up{run=~"$run"}', several=True))
-        .annotation(_marked("Hold", f"run:c100k_hold:min{{{RUN}}} == 1", "blue"))
-        .annotation(_marked("A rule is broken", f'ALERTS{{alertstate="firing",{RUN}}}', "red"))
-        .annotation(_marked("A server does not answer", f'up{{job="c100k-server",{RUN}}} == 0', "orange"))
     )
     if workers:
         made = made.with_variable(_variable("worker", 'c100k_server_up{run=~"$run",host=~"$host"}', several=True))
@@ -78,7 +78,7 @@ def chart(
     width: int = HALF,
     limit: float | None = None,
 ) -> timeseries.Panel:
-    """Lines over time, by their legends. A `limit` is drawn as a line of its own."""
+    """Lines over time, by their legends. A `limit` that is no query is drawn as a line of its own."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -86,9 +86,11 @@ def chart(
         .unit(unit)
         .min(0)
         .datasource(SOURCE)
+        .interval(SCRAPE_INTERVAL)
         .span(width)
         .height(8)
         .fill_opacity(8)
+        .show_points(VisibilityMode.NEVER)
         .span_nulls(15_000)
         .legend(
             common.VizLegendOptions()
@@ -97,14 +99,27 @@ def chart(
             .show_legend(True)
             .calcs([])
         )
-        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
+        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
         .thresholds(_thresholds(limit))
     )
+    for legend in queries.keys() & _DASHED:
+        panel = panel.override_by_name(legend, _dashed(_DASHED[legend]))
     if limit is not None:
         panel = panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
     for letter, (legend, expression) in zip(ascii_uppercase, queries.items(), strict=False):
         panel = panel.with_target(prometheus.Dataquery().ref_id(letter).expr(expression).legend_format(legend).range())
     return panel
+
+
+def states(title: str, description: str, expression: str, *, width: int = HALF) -> timeseries.Panel:
+    """A band for each host for which the expression is 1, one on the other: the height is how many there are."""
+    return (
+        chart(title, description, "short", {"{{host}}": expression}, width=width)
+        .stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+        .line_interpolation(LineInterpolation.STEP_AFTER)
+        .fill_opacity(40)
+        .decimals(0)
+    )
 
 
 def figure(
@@ -117,6 +132,7 @@ def figure(
         .description(description)
         .unit(unit)
         .datasource(SOURCE)
+        .interval(SCRAPE_INTERVAL)
         .span(width)
         .height(4)
         .graph_mode(BigValueGraphMode.AREA)
@@ -124,6 +140,14 @@ def figure(
         .thresholds(_thresholds(limit))
         .with_target(prometheus.Dataquery().ref_id("A").expr(expression).range())
     )
+
+
+def _dashed(colour: str) -> list[DynamicConfigValue]:
+    return [
+        DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour}),
+        DynamicConfigValue(id_val="custom.lineStyle", value={"fill": "dash", "dash": [10, 10]}),
+        DynamicConfigValue(id_val="custom.fillOpacity", value=0),
+    ]
 
 
 def _thresholds(limit: float | None) -> ThresholdsConfig:
@@ -140,8 +164,3 @@ def _variable(name: str, series: str, *, several: bool = False, newest_first: bo
         .sort(VariableSort.ALPHABETICAL_DESC if newest_first else VariableSort.ALPHABETICAL_ASC)
     )
     return variable.multi(True).include_all(True).all_value(".*") if several else variable
-
-
-def _marked(name: str, expression: str, colour: str) -> AnnotationQuery:
-    query = AnnotationQuery().name(name).datasource(SOURCE).enable(True).hide(False)
-    return query.icon_color(colour).expr(expression)

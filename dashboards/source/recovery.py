@@ -4,18 +4,52 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from source.panels import HOST, RUN, board, chart
+from source.panels import board, chart, figure, states
+from source.prometheus import HOST, RUN
 
 
 def dashboard() -> Dashboard:
     return (
         board("recovery", "chaos and recovery", "What a fault takes away, and how soon it is back.")
         .with_panel(
-            chart(
-                "Servers that answer",
-                "1 while Prometheus gets an answer from a server.",
+            figure(
+                "Servers",
+                "Servers from which Prometheus gets an answer now.",
                 "short",
-                {"{{host}}": f'up{{job="c100k-server",{HOST}}}'},
+                f'sum(up{{job="c100k-server",{HOST}}})',
+            )
+        )
+        .with_panel(
+            figure(
+                "Away",
+                "Sessions that have lost their connection and have not gone on elsewhere yet. Red if any.",
+                "short",
+                f"run:c100k_sessions_away:sum{{{RUN}}}",
+                limit=1,
+            )
+        )
+        .with_panel(
+            figure(
+                "Went on",
+                "Sessions that have gone on since the run began, each as often as it did.",
+                "short",
+                f"sum(c100k_loadgen_sessions_resumed_total{{{RUN}}})",
+            )
+        )
+        .with_panel(
+            figure(
+                "Messages lost",
+                "Messages answered wrongly, not sent or not answered in time since the run began. Red if any.",
+                "short",
+                f"sum(c100k_loadgen_message_errors_total{{{RUN}}} + c100k_loadgen_message_timeouts_total{{{RUN}}})",
+                limit=1,
+            )
+        )
+        .with_panel(
+            states(
+                "Servers that answer",
+                "The servers from which Prometheus gets an answer.",
+                f'up{{job="c100k-server",{HOST}}}',
             )
         )
         .with_panel(
@@ -52,11 +86,10 @@ def dashboard() -> Dashboard:
             )
         )
         .with_panel(
-            chart(
+            states(
                 "Redis can be used",
-                "1 where a server can use all of the Redis Cluster; 0 without one.",
-                "short",
-                {"{{host}}": f"c100k_server_all_workers_redis_up{{{HOST}}}"},
+                "The servers that can use all of the Redis Cluster; none without one.",
+                f"c100k_server_all_workers_redis_up{{{HOST}}}",
             )
         )
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from source.panels import HOST, THIRD, WORKER, board, chart
+from source.panels import THIRD, board, chart
+from source.prometheus import HOST, WORKER
 
 
 def dashboard() -> Dashboard:

@@ -17,12 +17,14 @@ import pytest
 import yaml
 
 from c100k import prometheus
+from drawing import data
 
 ROOT = Path(__file__).resolve().parents[3]
 DASHBOARDS = ROOT / "dashboards"
 NAMES = sorted(path.stem for path in DASHBOARDS.glob("*.json"))
 RUN_ID = "20261124T101500Z-load"
 DEADLINE_S = 60
+SILENT = "A server does not answer"
 
 #: What only a run with Redis has.
 WITHOUT_REDIS = {"Time of an operation: {{host}}", "Time of a look-up: mean"}
@@ -39,6 +41,15 @@ def queries() -> Iterator[tuple[str, str]]:
         for panel in panels(name):
             for target in panel["targets"]:
                 yield f"{panel['title']}: {target.get('legendFormat', '')}", target["expr"]
+
+
+def marks() -> Iterator[tuple[str, str]]:
+    """The name of each annotation that Prometheus is asked for, and the query."""
+    for name in NAMES:
+        for annotation in json.loads((DASHBOARDS / f"{name}.json").read_text())["annotations"]["list"]:
+            if annotation["datasource"]["type"] == "prometheus":
+                assert annotation["target"]["expr"] == annotation["expr"]
+                yield annotation["name"], annotation["expr"]
 
 
 def test_they_are_what_their_source_says(tmp_path: Path) -> None:
@@ -72,29 +83,32 @@ class Scraped:
         exporter = prometheus.program("prometheus-node-exporter")
         ours = [sys.executable, "-m"]
         self._start([exporter, f"--web.listen-address={node}"])
-        self._start([*ours, "c100k_server", "serve", "--tcp", server, "--admin", admin, "--workers", "1"])
+        self.server = self._start([*ours, "c100k_server", "serve", "--tcp", server, "--admin", admin, "--workers", "1"])
         wait_for(f"http://{admin}/readyz")
         self._start([*ours, "c100k_loadgen", "run", "plan.yml", "--output", "out", "--status", status])
         flags = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address={own}"]
         self._start([prometheus.program("prometheus"), *flags])
         wait_for(f"{self.url}/-/ready")
 
-    def without_data(self) -> set[str]:
-        """What has no data now, as a user sees it who has chosen this run, all hosts and all workers."""
-        chosen = {"$run": RUN_ID, "$host": ".*", "$worker": ".*"}
-        missing = set()
-        for purpose, expression in queries():
-            for variable, value in chosen.items():
-                expression = expression.replace(variable, value)
-            if not prometheus.query(self.url, expression):
-                missing.add(purpose)
-        return missing
+    def values(self, expression: str) -> list[float]:
+        """What a query gives now, as a user sees it who has chosen this run, all hosts and all workers."""
+        for variable, value in {"$run": RUN_ID, "$host": ".*", "$worker": ".*"}.items():
+            expression = expression.replace(variable, value)
+        return [sample.value for sample in prometheus.query(self.url, expression)]
 
-    def _start(self, command: list[str]) -> None:
+    def without_data(self) -> set[str]:
+        return {purpose for purpose, expression in queries() if not self.values(expression)}
+
+    def marked(self) -> set[str]:
+        """The annotations of this moment: Grafana takes those with a value above 0."""
+        return {name for name, expression in marks() if any(value > 0 for value in self.values(expression))}
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         log = self._running.enter_context((self._folder / f"{len(list(self._folder.iterdir()))}.log").open("wb"))
         process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=log)
         self._running.callback(process.wait, 20)
         self._running.callback(process.terminate)
+        return process
 
 
 def plan(port: int) -> dict[str, Any]:
@@ -143,3 +157,14 @@ def test_every_query_has_data_in_a_run(scraped: Scraped) -> None:
     while (missing := scraped.without_data()) != WITHOUT_REDIS and time.monotonic() < give_up_at:
         time.sleep(1)
     assert missing == WITHOUT_REDIS
+    assert {"Hold", SILENT} & scraped.marked() == {"Hold"}
+
+    overview = json.loads((DASHBOARDS / "overview.json").read_text())
+    drawing = data.drawing(overview, data.find(scraped.url, None))
+    assert drawing["variables"] == {"run": RUN_ID, "host": "All"}
+    assert data.without_data(drawing) == []
+
+    scraped.server.kill()
+    while SILENT not in scraped.marked() and time.monotonic() < give_up_at:
+        time.sleep(1)
+    assert SILENT in scraped.marked()

@@ -1,0 +1,16 @@
+"""The Prometheus that the dashboards ask."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models.dashboard import DataSourceRef
+
+#: Which Prometheus is chosen at the top of each dashboard.
+SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+#: How often it scrapes. Grafana would ask for a value each 15 s, or each minute for annotations.
+SCRAPE_INTERVAL = "5s"
+
+#: Label matchers of the variables, for queries: a run, the hosts of it, and the workers of a server.
+RUN = 'run=~"$run"'
+HOST = f'{RUN},host=~"$host"'
+WORKER = f'{HOST},worker=~"$worker"'

@@ -9,12 +9,15 @@ SETUP_PACKAGES := python3-venv openssh-client
 LAB_PACKAGES := debootstrap systemd-container nftables iproute2
 # The tests start redis-server themselves: this package has the program, and no service that would start with it.
 TEST_PACKAGES := redis-tools
+DRAWING_PACKAGES := chromium
 # The same with prometheus: its package is unpacked here.
 PROMETHEUS := .cache/prometheus
 READY := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.development
 CONFORMANCE := .cache/conformance-ready
 FUZZING := .cache/fuzz/ready
+SCHEMA := .cache/dashboard-schema-ready
+DRAWING := .cache/drawing
 FUZZ_SECONDS ?= 60
 ARGS ?=
 .DEFAULT_GOAL := help
@@ -43,6 +46,20 @@ $(CONFORMANCE): $(DEVELOPMENT) tests/conformance/package-lock.json requirements/
 	done
 	scripts/npm-ci tests/conformance
 	touch $@
+
+$(SCHEMA): $(DEVELOPMENT) dashboards/schema/package-lock.json
+	scripts/npm-ci dashboards/schema
+	mkdir -p $(@D)
+	touch $@
+
+$(DRAWING)/packages-ready: $(DEVELOPMENT) dashboards/drawing/package-lock.json
+	scripts/host-packages $(DRAWING_PACKAGES)
+	scripts/npm-ci dashboards/drawing
+	mkdir -p $(@D)
+	touch $@
+
+$(DRAWING)/page.js: $(DRAWING)/packages-ready $(wildcard dashboards/drawing/*.ts* dashboards/drawing/*.html) dashboards/drawing/bundle
+	dashboards/drawing/bundle $(@D)
 
 $(FUZZING): $(READY) requirements/fuzzing.txt server/pyproject.toml
 	$(PYTHON) -m venv .cache/fuzz/venv
@@ -99,9 +116,9 @@ test: lint unit sanity conformance lab-test  ## the whole gate
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy src server/src loadgen/src dashboards/source
+	$(BIN)/mypy src server/src loadgen/src dashboards/source dashboards/drawing
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline
-unit: $(DEVELOPMENT) test-packages
+unit: $(DEVELOPMENT) $(SCHEMA) test-packages
 	$(BIN)/pytest tests/unit --numprocesses=3 --dist=loadfile $(ARGS) $(call again,tests/unit)
 sanity: $(DEVELOPMENT)
 	tests/sanity.sh
@@ -112,9 +129,11 @@ lab-test: $(DEVELOPMENT) lab-packages test-packages
 lab-test-long: $(DEVELOPMENT) lab-packages test-packages  ## those that take minutes, which are too long for the gate
 	$(BIN)/pytest tests/lab -m long $(ARGS)
 
-.PHONY: dashboards
+.PHONY: dashboards dashboard-pictures
 dashboards: $(DEVELOPMENT)  ## write dashboards/*.json from their source
 	cd dashboards && ../$(BIN)/python -m source
+dashboard-pictures: $(DRAWING)/page.js  ## draw them over a run: ARGS='--prometheus URL --run RUN'
+	cd dashboards && ../$(BIN)/python -m drawing --page ../$(DRAWING) --output ../docs/images/dashboards $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(FUZZING)  ## fuzz each input of the server for FUZZ_SECONDS

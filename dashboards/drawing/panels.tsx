@@ -51,7 +51,7 @@ export function Framed(props: Omit<Content, "data"> & { answers: Record<string, 
     <PanelChrome title={panel.title} description={panel.description} width={width} height={height}>
       {(innerWidth, innerHeight) =>
         data.length === 0 ? (
-          <NoData width={innerWidth} height={innerHeight} />
+          <NoData text={panel.fieldConfig?.defaults.noValue} width={innerWidth} height={innerHeight} />
         ) : (
           <Kind {...props} data={data} width={innerWidth} height={innerHeight} />
         )
@@ -60,8 +60,8 @@ export function Framed(props: Omit<Content, "data"> & { answers: Record<string, 
   );
 }
 
-function NoData({ width, height }: { width: number; height: number }) {
-  return <div style={{ width, height, display: "grid", placeItems: "center" }}>No data</div>;
+function NoData({ text = "No data", width, height }: { text?: string; width: number; height: number }) {
+  return <div style={{ width, height, display: "grid", placeItems: "center" }}>{text}</div>;
 }
 
 function Chart({ panel, data, timeRange, events, width, height }: Content) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from source.panels import LIMIT, board, chart, states
+from source.panels import LIMIT, board, chart, counts
 from source.prometheus import HOST, RUN
 
 
@@ -15,7 +15,7 @@ def dashboard() -> Dashboard:
     return (
         board("cluster", "cluster and registry", "Sessions that outlive their nodes, names, and Redis, by node.")
         .with_panel(
-            states(
+            counts(
                 "Redis can be used",
                 "The servers that can use all of the Redis Cluster; none without one.",
                 f"c100k_server_all_workers_redis_up{{{HOST}}}",
@@ -36,7 +36,7 @@ def dashboard() -> Dashboard:
                 "The mean over the last 20 s, retries included.",
                 "s",
                 {"{{host}}": f"host:c100k_redis_operation_seconds:mean20s{{{HOST}}}"},
-            )
+            ).no_value("Nothing was asked of Redis.")
         )
         .with_panel(
             chart(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from source.panels import THIRD, board, chart
-from source.prometheus import HOST, RUN
+from source.panels import LIMIT, THIRD, board, chart, counts
+from source.prometheus import HOST, P95_LIMIT, RUN
 
 
 def dashboard() -> Dashboard:
@@ -48,39 +48,39 @@ def dashboard() -> Dashboard:
         )
         .with_panel(
             chart(
-                "p95",
+                "Response time, p95",
                 "95 of 100 answers to this host took no longer, from when the message should have been sent.",
                 "s",
                 {
                     "{{host}}": "histogram_quantile(0.95, sum by (host, le) "
-                    f"(rate(c100k_loadgen_response_seconds_bucket{{{HOST}}}[20s])))"
+                    f"(rate(c100k_loadgen_response_seconds_bucket{{{HOST}}}[20s])))",
+                    LIMIT: P95_LIMIT,
                 },
-                limit=0.1,
+                logarithmic=True,
             )
         )
         .with_panel(
             chart(
                 "Wrong and late",
                 "Messages a second: answered wrongly or not sent, and without an answer in time.",
-                "reqps",
+                "short",
                 {"errors": f"sum({rate('message_errors')})", "time-outs": f"sum({rate('message_timeouts')})"},
             )
         )
         .with_panel(
-            chart(
+            counts(
                 "Workers",
                 "Workers of the generators that live. A run that loses one is INVALID.",
-                "short",
-                {"{{host}}": f"sum by (host) (c100k_loadgen_worker_up{{{HOST}}})"},
+                f"sum by (host) (c100k_loadgen_worker_up{{{HOST}}})",
                 width=THIRD,
             )
         )
         .with_panel(
-            chart(
+            counts(
                 "Phases",
                 "How many generators are in each phase.",
-                "short",
-                {"{{phase}}": f"sum by (phase) (c100k_loadgen_phase{{{RUN}}}) > 0"},
+                f"sum by (phase) (c100k_loadgen_phase{{{RUN}}}) > 0",
+                legend="{{phase}}",
                 width=THIRD,
             )
         )

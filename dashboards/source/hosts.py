@@ -57,17 +57,16 @@ def dashboard() -> Dashboard:
         .with_panel(
             chart(
                 "Connections dropped",
-                "Connections that the kernel dropped before a server could accept them, in the last 30 s.",
+                "Connections that the kernel dropped before a server could accept them, in the last 30 s. None is right.",
                 "short",
                 {"{{host}}": f"host:node_listen_drops:increase30s{{{HOST}}}"},
-                limit=1,
             )
         )
         .with_panel(
             chart(
                 "Sent again",
                 "TCP segments a second that had to be sent again.",
-                "pps",
+                "short",
                 {"{{host}}": f"rate(node_netstat_Tcp_RetransSegs{{{HOST}}}[20s])"},
             )
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from source.panels import LIMIT, PLANNED, board, chart, figure
-from source.prometheus import RUN
+from source.prometheus import P95_LIMIT, RUN
 
-P95_LIMIT = 'scalar(c100k_sla_limit{metric="latency_ms.p95"}) / 1000'
-ERROR_LIMIT = 'scalar(c100k_sla_limit{metric="messages.error_rate"})'
+
+def limit(metric: str) -> str:
+    return f'scalar(c100k_sla_limit{{metric="{metric}"}})'
 
 
 def dashboard() -> Dashboard:
@@ -27,8 +28,9 @@ def dashboard() -> Dashboard:
         )
         .with_panel(
             figure(
-                "p95",
-                "95 of 100 answers took no longer, from when the message should have been sent, over the last 20 s.",
+                "Response time, p95",
+                "95 of 100 answers took no longer, from when the message should have been sent, over the last 20 s. "
+                "Red from 100 ms.",
                 "s",
                 f"run:c100k_response_seconds:p95{{{RUN}}}",
                 limit=0.1,
@@ -75,6 +77,7 @@ def dashboard() -> Dashboard:
                     **{name: f"run:c100k_response_seconds:{name}{{{RUN}}}" for name in ("p50", "p95", "p99")},
                     LIMIT: P95_LIMIT,
                 },
+                logarithmic=True,
             )
         )
         .with_panel(
@@ -82,7 +85,7 @@ def dashboard() -> Dashboard:
                 "Errors",
                 "The share of messages that were answered wrongly, or not in time, over the last minute.",
                 "percentunit",
-                {"errors": f"run:c100k_message_errors:ratio1m{{{RUN}}}", LIMIT: ERROR_LIMIT},
+                {"errors": f"run:c100k_message_errors:ratio1m{{{RUN}}}", LIMIT: limit("messages.error_rate")},
             )
         )
         .with_panel(
@@ -90,7 +93,10 @@ def dashboard() -> Dashboard:
                 "Connections missing",
                 "Neither open, nor on their way back from a fault, nor closed as planned. In the ramp, all to come.",
                 "short",
-                {"missing": f"run:c100k_connections_missing:sum{{{RUN}}}"},
+                {
+                    "missing": f"run:c100k_connections_missing:sum{{{RUN}}}",
+                    LIMIT: limit("connections.missing_max"),
+                },
             )
         )
         .with_panel(
@@ -98,7 +104,10 @@ def dashboard() -> Dashboard:
                 "Memory of the servers",
                 "Resident, of all processes of all servers.",
                 "bytes",
-                {"memory": f"run:c100k_server_memory_bytes:sum{{{RUN}}}"},
+                {
+                    "memory": f"run:c100k_server_memory_bytes:sum{{{RUN}}}",
+                    LIMIT: limit("server.total.rss_bytes"),
+                },
             )
         )
     )

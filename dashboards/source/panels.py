@@ -15,10 +15,10 @@ from grafana_foundation_sdk.builders.dashboard import (
 )
 from grafana_foundation_sdk.models.common import (
     BigValueGraphMode,
-    GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
     LineInterpolation,
+    ScaleDistribution,
     SortOrder,
     StackingMode,
     TooltipDisplayMode,
@@ -43,6 +43,9 @@ HALF, THIRD, QUARTER = 12, 8, 6
 #: The legends of lines that others are not to cross, or are to follow. They are dashed.
 LIMIT, PLANNED = "limit", "planned"
 _DASHED = {LIMIT: "red", PLANNED: "text"}
+
+#: Units of what is often 0 all the time: without a soft maximum Grafana's axis would go to 100 then.
+_COUNTS = ("short", "ops", "reqps")
 
 
 def board(name: str, title: str, description: str, *, workers: bool = False) -> Dashboard:
@@ -76,9 +79,9 @@ def chart(
     queries: Mapping[str, str],
     *,
     width: int = HALF,
-    limit: float | None = None,
+    logarithmic: bool = False,
 ) -> timeseries.Panel:
-    """Lines over time, by their legends. A `limit` that is no query is drawn as a line of its own."""
+    """Lines over time, by their legends."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -89,7 +92,7 @@ def chart(
         .interval(SCRAPE_INTERVAL)
         .span(width)
         .height(8)
-        .fill_opacity(8)
+        .fill_opacity(0 if logarithmic else 8)
         .show_points(VisibilityMode.NEVER)
         .span_nulls(15_000)
         .legend(
@@ -100,21 +103,24 @@ def chart(
             .calcs([])
         )
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
-        .thresholds(_thresholds(limit))
     )
+    if logarithmic:
+        panel = panel.scale_distribution(common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(10))
+    if unit in _COUNTS:
+        panel = panel.axis_soft_max(1)
     for legend in queries.keys() & _DASHED:
         panel = panel.override_by_name(legend, _dashed(_DASHED[legend]))
-    if limit is not None:
-        panel = panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
     for letter, (legend, expression) in zip(ascii_uppercase, queries.items(), strict=False):
         panel = panel.with_target(prometheus.Dataquery().ref_id(letter).expr(expression).legend_format(legend).range())
     return panel
 
 
-def states(title: str, description: str, expression: str, *, width: int = HALF) -> timeseries.Panel:
-    """A band for each host for which the expression is 1, one on the other: the height is how many there are."""
+def counts(
+    title: str, description: str, expression: str, *, legend: str = "{{host}}", width: int = HALF
+) -> timeseries.Panel:
+    """Bands that are one on the other: the height of all is how many there are, and a gap is what is missing."""
     return (
-        chart(title, description, "short", {"{{host}}": expression}, width=width)
+        chart(title, description, "short", {legend: expression}, width=width)
         .stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
         .line_interpolation(LineInterpolation.STEP_AFTER)
         .fill_opacity(40)

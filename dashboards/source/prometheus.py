@@ -14,3 +14,6 @@ SCRAPE_INTERVAL = "5s"
 RUN = 'run=~"$run"'
 HOST = f'{RUN},host=~"$host"'
 WORKER = f'{HOST},worker=~"$worker"'
+
+#: The limit of the run for its p95, in seconds.
+P95_LIMIT = 'scalar(c100k_sla_limit{metric="latency_ms.p95"}) / 1000'

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from source.panels import board, chart, figure, states
-from source.prometheus import HOST, RUN
+from source.panels import LIMIT, board, chart, counts, figure
+from source.prometheus import HOST, P95_LIMIT, RUN
 
 
 def dashboard() -> Dashboard:
@@ -13,7 +13,7 @@ def dashboard() -> Dashboard:
         board("recovery", "chaos and recovery", "What a fault takes away, and how soon it is back.")
         .with_panel(
             figure(
-                "Servers",
+                "Servers now",
                 "Servers from which Prometheus gets an answer now.",
                 "short",
                 f'sum(up{{job="c100k-server",{HOST}}})',
@@ -21,7 +21,7 @@ def dashboard() -> Dashboard:
         )
         .with_panel(
             figure(
-                "Away",
+                "Away now",
                 "Sessions that have lost their connection and have not gone on elsewhere yet. Red if any.",
                 "short",
                 f"run:c100k_sessions_away:sum{{{RUN}}}",
@@ -30,7 +30,7 @@ def dashboard() -> Dashboard:
         )
         .with_panel(
             figure(
-                "Went on",
+                "Went on so far",
                 "Sessions that have gone on since the run began, each as often as it did.",
                 "short",
                 f"sum(c100k_loadgen_sessions_resumed_total{{{RUN}}})",
@@ -38,7 +38,7 @@ def dashboard() -> Dashboard:
         )
         .with_panel(
             figure(
-                "Messages lost",
+                "Messages lost so far",
                 "Messages answered wrongly, not sent or not answered in time since the run began. Red if any.",
                 "short",
                 f"sum(c100k_loadgen_message_errors_total{{{RUN}}} + c100k_loadgen_message_timeouts_total{{{RUN}}})",
@@ -46,7 +46,7 @@ def dashboard() -> Dashboard:
             )
         )
         .with_panel(
-            states(
+            counts(
                 "Servers that answer",
                 "The servers from which Prometheus gets an answer.",
                 f'up{{job="c100k-server",{HOST}}}',
@@ -78,15 +78,15 @@ def dashboard() -> Dashboard:
         )
         .with_panel(
             chart(
-                "p95",
-                "Of all messages, those to sessions that are away included.",
+                "Response time, p95",
+                "Of all messages of the last 20 s, those to sessions that were away included.",
                 "s",
-                {"p95": f"run:c100k_response_seconds:p95{{{RUN}}}"},
-                limit=0.1,
+                {"p95": f"run:c100k_response_seconds:p95{{{RUN}}}", LIMIT: P95_LIMIT},
+                logarithmic=True,
             )
         )
         .with_panel(
-            states(
+            counts(
                 "Redis can be used",
                 "The servers that can use all of the Redis Cluster; none without one.",
                 f"c100k_server_all_workers_redis_up{{{HOST}}}",

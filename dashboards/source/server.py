@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from source.panels import THIRD, board, chart
+from source.panels import LIMIT, THIRD, board, chart
 from source.prometheus import HOST, WORKER
 
 
@@ -40,9 +40,10 @@ def dashboard() -> Dashboard:
         .with_panel(
             chart(
                 "Loop lag",
-                "The longest delay of a timer of the event loop in the last 5 to 10 s: nobody was served meanwhile.",
+                "The longest delay of a timer of the event loop in the last 5 to 10 s: nobody was served meanwhile. "
+                "An alert warns from the limit on.",
                 "s",
-                {each: f"c100k_server_loop_lag_max_seconds{{{WORKER}}}"},
+                {each: f"c100k_server_loop_lag_max_seconds{{{WORKER}}}", LIMIT: "vector(0.1)"},
                 width=THIRD,
             )
         )
@@ -76,6 +77,7 @@ def dashboard() -> Dashboard:
                 "Resident memory of a server over its open connections, that of the idle server included.",
                 "bytes",
                 {"{{host}}": f"host:c100k_server_memory_per_connection_bytes:ratio{{{HOST}}}"},
+                logarithmic=True,
             )
         )
         .with_panel(

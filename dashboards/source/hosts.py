@@ -57,7 +57,7 @@ def dashboard() -> Dashboard:
         .with_panel(
             chart(
                 "Connections dropped",
-                "Connections that the kernel dropped before a server could accept them, in the last 30 s. None is right.",
+                "Connections that the kernel dropped before a server could accept them, in the last 30 s.",
                 "short",
                 {"{{host}}": f"host:node_listen_drops:increase30s{{{HOST}}}"},
             )

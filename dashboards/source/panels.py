@@ -92,6 +92,7 @@ def chart(
         .interval(SCRAPE_INTERVAL)
         .span(width)
         .height(8)
+        .line_width(2)
         .fill_opacity(0 if logarithmic else 8)
         .show_points(VisibilityMode.NEVER)
         .span_nulls(15_000)
@@ -105,7 +106,8 @@ def chart(
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
     )
     if logarithmic:
-        panel = panel.scale_distribution(common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(10))
+        base = 2 if unit == "bytes" else 10
+        panel = panel.scale_distribution(common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(base))
     if unit in _COUNTS:
         panel = panel.axis_soft_max(1)
     for legend in queries.keys() & _DASHED:

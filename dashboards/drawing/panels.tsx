@@ -82,7 +82,7 @@ function Figure({ panel, data, width, height }: Content) {
       fieldConfig: configuration(panel),
       reduceOptions: options.reduceOptions,
       replaceVariables: (text) => text,
-      sparkline: true,
+      sparkline: options.graphMode !== "none",
       theme,
       timeZone: "utc",
     });

@@ -41,17 +41,14 @@ def _kept(name: str, tag: str, colour: str) -> build.AnnotationQuery:
     return build.AnnotationQuery().name(name).datasource(GRAFANA).enable(True).icon_color(colour).target(target)
 
 
-def annotations() -> list[Builder[AnnotationQuery]]:
+def time_line() -> list[Builder[AnnotationQuery]]:
     """The hold, broken rules and silent servers as Prometheus sees them; phases and faults where Grafana was told."""
+    broken = f'max by (run) (ALERTS{{alertstate="firing",severity=~"sla|validity",{RUN}}})'
+    silent = f'(up{{job="c100k-server",{RUN}}} == bool 0) and on (run) run:c100k_target_connections:sum'
     return [
         _FromSeries("Hold", f"run:c100k_hold:min{{{RUN}}}", "blue", "All generators hold"),
-        _FromSeries("A rule is broken", f'ALERTS{{alertstate="firing",{RUN}}}', "red", "{{alertname}}"),
-        _FromSeries(
-            "A server does not answer",
-            f'up{{job="c100k-server",{RUN}}} == bool 0',
-            "orange",
-            "The server on {{host}} does not answer",
-        ),
+        _FromSeries("A rule is broken", broken, "red", "A rule of the run is broken"),
+        _FromSeries("A server does not answer", silent, "orange", "The server on {{host}} does not answer"),
         _kept("Phases", "phase", "purple"),
         _kept("Faults", "fault", "yellow"),
     ]

@@ -80,12 +80,12 @@ def dashboard() -> Dashboard:
                     "{{source}}": "sum by (source) "
                     f"(rate(c100k_server_all_workers_registry_lookup_seconds_count{{{HOST}}}[20s]))"
                 },
-            )
+            ).no_value("No name was looked up.")
         )
         .with_panel(
             chart(
                 "Time of a look-up",
-                "The mean of the last minute at the servers, and its limit.",
+                "The mean of the last minute at the servers, and its limit where the run has one.",
                 "s",
                 {
                     "mean": f"run:c100k_registry_lookup_seconds:mean1m{{{RUN}}}",

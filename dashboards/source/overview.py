@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from source.panels import LIMIT, PLANNED, board, chart, figure
+from source.panels import LIMIT, PLANNED, THIRD, board, chart, counts, figure
 from source.prometheus import P95_LIMIT, RUN
 
 
@@ -97,6 +97,7 @@ def dashboard() -> Dashboard:
                     "missing": f"run:c100k_connections_missing:sum{{{RUN}}}",
                     LIMIT: limit("connections.missing_max"),
                 },
+                width=THIRD,
             )
         )
         .with_panel(
@@ -108,6 +109,17 @@ def dashboard() -> Dashboard:
                     "memory": f"run:c100k_server_memory_bytes:sum{{{RUN}}}",
                     LIMIT: limit("server.total.rss_bytes"),
                 },
+                width=THIRD,
+            )
+        )
+        .with_panel(
+            counts(
+                "Rules broken",
+                "Alerts that fire, by name: rules of the run, and what is only a warning.",
+                f'count by (alertname) (ALERTS{{alertstate="firing",{RUN}}}) '
+                'or label_replace(vector(0), "alertname", "none", "", "")',
+                legend="{{alertname}}",
+                width=THIRD,
             )
         )
     )

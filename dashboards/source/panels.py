@@ -34,7 +34,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from source.annotations import annotations
+from source.annotations import time_line
 from source.prometheus import SCRAPE_INTERVAL, SOURCE
 
 #: Widths, of 24.
@@ -62,7 +62,7 @@ def board(name: str, title: str, description: str, *, workers: bool = False) -> 
         .link(
             DashboardLink("c100k").type(DashboardLinkType.DASHBOARDS).tags(["c100k"]).keep_time(True).include_vars(True)
         )
-        .annotations(annotations())
+        .annotations(time_line())
         .with_variable(DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
         .with_variable(_variable("run", 'up{run!=""}', newest_first=True))
         .with_variable(_variable("host", 'up{run=~"$run"}', several=True))
@@ -93,7 +93,6 @@ def chart(
         .span(width)
         .height(8)
         .line_width(2)
-        .fill_opacity(0 if logarithmic else 8)
         .show_points(VisibilityMode.NEVER)
         .span_nulls(15_000)
         .legend(
@@ -131,9 +130,15 @@ def counts(
 
 
 def figure(
-    title: str, description: str, unit: str, expression: str, *, width: int = QUARTER, limit: float | None = None
+    title: str,
+    description: str,
+    unit: str,
+    expression: str,
+    *,
+    calculation: str = "lastNotNull",
+    limit: float | None = None,
 ) -> stat.Panel:
-    """The last value, in red from `limit` on."""
+    """One value of all that the expression had, by default the last, in red from `limit` on."""
     return (
         stat.Panel()
         .title(title)
@@ -141,10 +146,10 @@ def figure(
         .unit(unit)
         .datasource(SOURCE)
         .interval(SCRAPE_INTERVAL)
-        .span(width)
+        .span(QUARTER)
         .height(4)
-        .graph_mode(BigValueGraphMode.AREA)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .graph_mode(BigValueGraphMode.NONE)
+        .reduce_options(common.ReduceDataOptions().calcs([calculation]))
         .thresholds(_thresholds(limit))
         .with_target(prometheus.Dataquery().ref_id("A").expr(expression).range())
     )
@@ -154,7 +159,6 @@ def _dashed(colour: str) -> list[DynamicConfigValue]:
     return [
         DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour}),
         DynamicConfigValue(id_val="custom.lineStyle", value={"fill": "dash", "dash": [10, 10]}),
-        DynamicConfigValue(id_val="custom.fillOpacity", value=0),
     ]
 
 

@@ -34,6 +34,7 @@ def dashboard() -> Dashboard:
                 "Sessions that have gone on since the run began, each as often as it did.",
                 "short",
                 f"sum(c100k_loadgen_sessions_resumed_total{{{RUN}}})",
+                calculation="max",
             )
         )
         .with_panel(
@@ -42,6 +43,7 @@ def dashboard() -> Dashboard:
                 "Messages answered wrongly, not sent or not answered in time since the run began. Red if any.",
                 "short",
                 f"sum(c100k_loadgen_message_errors_total{{{RUN}}} + c100k_loadgen_message_timeouts_total{{{RUN}}})",
+                calculation="max",
                 limit=1,
             )
         )

@@ -35,6 +35,7 @@ def dashboard() -> Dashboard:
                 "Of all processes of a server, for each message that it received.",
                 "s",
                 {"{{host}}": f"host:c100k_server_cpu_per_message_seconds:ratio20s{{{HOST}}}"},
+                logarithmic=True,
             )
         )
         .with_panel(

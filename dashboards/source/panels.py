@@ -109,7 +109,7 @@ def chart(
         panel = panel.scale_distribution(common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(base))
     if unit in _COUNTS:
         panel = panel.axis_soft_max(1)
-    for legend in queries.keys() & _DASHED:
+    for legend in filter(_DASHED.__contains__, queries):
         panel = panel.override_by_name(legend, _dashed(_DASHED[legend]))
     for letter, (legend, expression) in zip(ascii_uppercase, queries.items(), strict=False):
         panel = panel.with_target(prometheus.Dataquery().ref_id(letter).expr(expression).legend_format(legend).range())

@@ -26,8 +26,8 @@ RUN_ID = "20261124T101500Z-load"
 DEADLINE_S = 60
 SILENT = "A server does not answer"
 
-#: What only a run with Redis has.
-WITHOUT_REDIS = {"Time of an operation: {{host}}", "Time of a look-up: mean"}
+#: What only a run with Redis has, in which names are looked up.
+WITHOUT_REDIS = {"Time of an operation: {{host}}", "Time of a look-up: mean", "Look-ups: {{source}}"}
 
 
 def panels(name: str) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def _answer(run: Run, expression: str, interval: str | None) -> dict[str, Any]:
     step_s = max(least_s, math.ceil((run.end_s - run.start_s) / MOST_VALUES))
     for variable, value in {"$run": run.name, "$host": ".*", "$worker": ".*"}.items():
         expression = expression.replace(variable, value)
-    start_s, end_s = (int(moment // step_s * step_s) for moment in (run.start_s, run.end_s))
+    start_s, end_s = math.floor(run.start_s / step_s) * step_s, math.ceil(run.end_s / step_s) * step_s
     return {"step_s": step_s, "series": _range(run.url, expression, start_s, end_s, step_s)}
 
 

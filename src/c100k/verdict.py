@@ -12,7 +12,20 @@ from typing import Any
 
 import msgspec
 
-from c100k import __version__, cluster, fan_out, ledger, operations, outages, recovery, registry, rules, stages
+from c100k import (
+    __version__,
+    cluster,
+    fan_out,
+    ledger,
+    operations,
+    outages,
+    recovery,
+    registry,
+    rules,
+    run_warnings,
+    stages,
+    watching,
+)
 from c100k.attribution import explain_closes, explain_deaths
 from c100k.confidence import share_interval
 from c100k.cost import generator_cost, kernel_growth, server_cost
@@ -108,6 +121,9 @@ def judge(run: RunDirectory) -> Run:
         "stages": stages.judge(
             run, hosts, seconds.start, totals, staged, [*_specs(plan, "sla"), *_specs(plan, "validity")]
         ),
+        "monitoring": watching.judge(
+            run, seconds, plan["substrate"], {host.name: host.facts.get("cores") for host in hosts}
+        ),
     }
     behind = rules.samples_behind(figures)
     not_judged: list[str] = []
@@ -145,6 +161,7 @@ def judge(run: RunDirectory) -> Run:
         reasons=[*invalid, *failed, *explain_deaths(hosts), *explain_closes(hosts, down), *_wrong(figures)]
         if verdict is not Verdict.PASS
         else [],
+        warnings=run_warnings.read(run),
         **figures,
     )
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from c100k import prometheus
+from c100k import prometheus, run_warnings
+from c100k.run_directory import RunDirectory
 
 RUN_ID = "20261123T101500Z-load"
 PLAYBOOK = """\
@@ -90,9 +91,8 @@ class Run:
         return json.loads(file.read_text())["pid"] if file.exists() else None
 
     @property
-    def warning(self) -> str:
-        message: str = json.loads((self.monitoring / "warning.json").read_text())["message"]
-        return message
+    def warnings(self) -> list[str]:
+        return run_warnings.read(RunDirectory(self.directory))
 
 
 def answers(url: str) -> bool:
@@ -146,7 +146,7 @@ def test_a_run_is_watched_until_it_is_stopped(run: Run) -> None:
     assert not answers(run.url)
     assert run.pid is None
     assert (run.monitoring / "data").is_dir()
-    assert not (run.monitoring / "warning.json").exists()
+    assert run.warnings == []
     assert "changed=0" in run.play("stop")
 
 
@@ -160,11 +160,12 @@ def test_it_ends_by_itself(run: Run) -> None:
 
 def test_what_goes_wrong_is_a_warning_and_the_run_goes_on(run: Run, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
-        assert "This run is not watched by Prometheus" in run.play("start")
-    assert f"Something listens at {run.url} already" in run.warning
+        run.play("start")
+    assert run.warnings[0].startswith("This run was not watched by Prometheus. Start Prometheus: ")
+    assert f"Something listens at {run.url} already" in run.warnings[0]
     assert run.pid is None
 
     run.play("start", monitoring_retention="forever")
-    assert "Prometheus cannot be started" in run.warning
-    assert "forever" in run.warning
+    assert "Prometheus cannot be started" in run.warnings[1]
+    assert "forever" in run.warnings[1]
     assert run.pid is None

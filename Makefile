@@ -94,8 +94,8 @@ swarm-monitor: setup  ## what servers and generators count, each second
 # What fails is run once more, alone: beside others a test can be late on a machine of two cores. What fails twice fails.
 again = || { [ $$? -eq 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none $(1) $(ARGS); }
 
-.PHONY: test lint unit sanity conformance lab-test lab-test-long
-test: lint unit sanity conformance lab-test  ## the whole gate
+.PHONY: test lint unit sanity collection-test conformance lab-test lab-test-long
+test: lint unit sanity collection-test conformance lab-test  ## the whole gate
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -104,7 +104,10 @@ lint: $(DEVELOPMENT)
 unit: $(DEVELOPMENT) test-packages
 	$(BIN)/pytest tests/unit --numprocesses=3 --dist=loadfile $(ARGS) $(call again,tests/unit)
 sanity: $(DEVELOPMENT)
-	tests/sanity.sh
+	tests/collection.sh sanity
+collection-test: $(DEVELOPMENT) test-packages  ## the unit and integration tests that the collection carries with it
+	tests/collection.sh units
+	tests/collection.sh integration
 conformance: $(DEVELOPMENT) $(CONFORMANCE)  ## the official conformance suite, SDKs and Inspector against the server
 	$(BIN)/pytest tests/conformance $(ARGS)
 lab-test: $(DEVELOPMENT) lab-packages test-packages

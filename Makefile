@@ -13,6 +13,7 @@ TEST_PACKAGES := redis-tools
 PROMETHEUS := .cache/prometheus
 READY := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.development
+GRAFANA := $(VENV)/.grafana
 CONFORMANCE := .cache/conformance-ready
 FUZZING := .cache/fuzz/ready
 FUZZ_SECONDS ?= 60
@@ -33,6 +34,11 @@ $(READY): requirements/controller.txt pyproject.toml
 $(DEVELOPMENT): $(READY) requirements/development.txt server/pyproject.toml loadgen/pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e server -e loadgen
+	touch $@
+
+# The package `ansible` is ansible-core, which is there, and collections, among them that of Grafana's makers.
+$(GRAFANA): $(READY) requirements/grafana.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/grafana.txt
 	touch $@
 
 $(CONFORMANCE): $(DEVELOPMENT) tests/conformance/package-lock.json requirements/sdk-1.txt requirements/sdk-2.txt
@@ -82,6 +88,10 @@ lab-up: setup lab-packages  ## four Debian hosts on this machine
 	$(BIN)/c100k lab up
 lab-down: setup  ## remove them and all that came with them
 	$(BIN)/c100k lab down
+
+.PHONY: grafana
+grafana: $(GRAFANA)  ## a Grafana that shows the runs, on the hosts of the group monitoring; not run so far
+	$(BIN)/ansible-playbook playbooks/grafana.yml $(ARGS)
 
 .PHONY: swarm-init swarm-deploy swarm-monitor
 swarm-init: setup lab-packages  ## a Redis Cluster over the hosts of the group state

@@ -40,7 +40,7 @@ class End:
         self._home = home
         (home / "inventory.yml").write_text(json.dumps(INVENTORY))
 
-    def __call__(self, **given: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, **given: str | bool) -> subprocess.CompletedProcess[str]:
         own = {"c100k_run_id": self.run.run_id, "c100k_runs_dir": str(self.run.path.parent)}
         return subprocess.run(
             [
@@ -144,6 +144,13 @@ def test_a_run_that_fails_is_told_too_and_fails(end: End, raw_run: RawRun, prome
     assert done.returncode == 2, done.stdout + done.stderr
     (failed,) = prometheus.query(prometheus_url, 'c100k_run_verdict{verdict="FAIL"}', end.judged.ended_at)
     assert failed.value == 1
+
+
+def test_a_watching_of_which_nothing_is_known_is_a_warning(end: End) -> None:
+    done = end(c100k_monitoring=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (warning,) = end.judged.warnings
+    assert warning.startswith("This run was to be watched by Prometheus, and nothing is known of that")
 
 
 def test_nobody_is_told_by_default(end: End) -> None:

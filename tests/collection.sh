@@ -60,7 +60,10 @@ find . -name __pycache__ -prune -exec rm -rf {} +
 git init --quiet .
 git add --all
 if ! HOME=$home PATH=$bin:$PATH "$bin/ansible-test" "$command" --color no "$@" > "$work/log" 2>&1; then
-    grep -E '^(ERROR|FATAL|FAILED|fatal)' "$work/log" || tail -n 20 "$work/log"
+    case $command in
+    sanity) grep -E '^(ERROR|FATAL)' "$work/log" || tail -n 20 "$work/log" ;;
+    *) tail -n 60 "$work/log" ;;
+    esac
     exit 1
 fi
 case $command in

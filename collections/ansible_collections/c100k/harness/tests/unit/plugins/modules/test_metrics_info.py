@@ -13,18 +13,19 @@ from ansible_collections.c100k.harness.plugins.modules import metrics_info
 
 
 @pytest.fixture
-def sleeper():
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "a-name-of-its-own"])
+def sleeper(tmp_path):
+    """A process with a command line that no other has."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path)])
     yield process
     process.kill()
     process.wait()
 
 
-def test_a_process_is_found_by_number_and_by_command_line(sleeper):
-    for pids, commands in (({sleeper.pid}, []), (set(), ["a-name-of-its-own$"])):
+def test_a_process_is_found_by_number_and_by_command_line(sleeper, tmp_path):
+    for pids, commands in (({sleeper.pid}, []), (set(), [f"{tmp_path}$"])):
         ((pid, command),) = metrics_info.wanted(pids, commands)
         assert pid == sleeper.pid
-        assert command.endswith("a-name-of-its-own")
+        assert command.endswith(str(tmp_path))
 
 
 def test_those_who_ask_are_not_what_is_asked_for(sleeper):

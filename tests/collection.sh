@@ -69,5 +69,5 @@ fi
 case $command in
 sanity) echo "$(grep -c '^Running sanity test' "$work/log") sanity tests passed" ;;
 units) grep -E '^=+ .*passed' "$work/log" ;;
-integration) echo "$(grep -c '^Running .* integration role' "$work/log") integration targets passed" ;;
+integration) echo "$(grep -c '^Running .* integration test role' "$work/log") integration targets passed" ;;
 esac

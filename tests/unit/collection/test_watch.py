@@ -104,6 +104,7 @@ class Playbook:
             "ANSIBLE_CONFIG": str(collection.parents[3] / "ansible.cfg"),
             "LC_ALL": "C.UTF-8",
             "TERM": "xterm-256color",
+            "COLUMNS": "120",
         }
         self._environment.pop("NO_COLOR", None)
 

@@ -14,6 +14,7 @@ DRAWING_PACKAGES := chromium
 PROMETHEUS := .cache/prometheus
 READY := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.development
+GRAFANA := $(VENV)/.grafana
 CONFORMANCE := .cache/conformance-ready
 FUZZING := .cache/fuzz/ready
 SCHEMA := .cache/dashboard-schema-ready
@@ -36,6 +37,11 @@ $(READY): requirements/controller.txt pyproject.toml
 $(DEVELOPMENT): $(READY) requirements/development.txt server/pyproject.toml loadgen/pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e server -e loadgen
+	touch $@
+
+# The package `ansible` is ansible-core, which is there, and collections, among them that of Grafana's makers.
+$(GRAFANA): $(READY) requirements/grafana.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/grafana.txt
 	touch $@
 
 $(CONFORMANCE): $(DEVELOPMENT) tests/conformance/package-lock.json requirements/sdk-1.txt requirements/sdk-2.txt
@@ -100,6 +106,10 @@ lab-up: setup lab-packages  ## four Debian hosts on this machine
 lab-down: setup  ## remove them and all that came with them
 	$(BIN)/c100k lab down
 
+.PHONY: grafana
+grafana: $(GRAFANA)  ## a Grafana that shows the runs, on the hosts of the group monitoring; not run so far
+	$(BIN)/ansible-playbook playbooks/grafana.yml $(ARGS)
+
 .PHONY: swarm-init swarm-deploy swarm-monitor
 swarm-init: setup lab-packages  ## a Redis Cluster over the hosts of the group state
 	$(BIN)/ansible-playbook playbooks/lab-up.yml playbooks/swarm-init.yml $(ARGS)
@@ -111,8 +121,8 @@ swarm-monitor: setup  ## what servers and generators count, each second
 # What fails is run once more, alone: beside others a test can be late on a machine of two cores. What fails twice fails.
 again = || { [ $$? -eq 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none $(1) $(ARGS); }
 
-.PHONY: test lint unit sanity conformance lab-test lab-test-long
-test: lint unit sanity conformance lab-test  ## the whole gate
+.PHONY: test lint unit sanity collection-test conformance lab-test lab-test-long
+test: lint unit sanity collection-test conformance lab-test  ## the whole gate
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -121,7 +131,10 @@ lint: $(DEVELOPMENT)
 unit: $(DEVELOPMENT) $(SCHEMA) test-packages
 	$(BIN)/pytest tests/unit --numprocesses=3 --dist=loadfile $(ARGS) $(call again,tests/unit)
 sanity: $(DEVELOPMENT)
-	tests/sanity.sh
+	tests/collection.sh sanity
+collection-test: $(DEVELOPMENT) test-packages  ## the unit and integration tests that the collection carries with it
+	tests/collection.sh units
+	tests/collection.sh integration
 conformance: $(DEVELOPMENT) $(CONFORMANCE)  ## the official conformance suite, SDKs and Inspector against the server
 	$(BIN)/pytest tests/conformance $(ARGS)
 lab-test: $(DEVELOPMENT) lab-packages test-packages

@@ -14,5 +14,7 @@ for line in 1 2; do
     echo "mcp>=$line,<$((line + 1))" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-header --no-annotate - -o requirements/sdk-$line.txt
 done
+# Nothing but the collections that it brings is wanted of it.
+echo 'ansible>=12.3,<12.4' | lock --no-deps - -o requirements/grafana.txt
 # What fuzzes the server, beside what the server needs, and what installs it. Atheris 3.1 has nothing for Python 3.11.
 printf '%s\n' 'atheris>=3.0,<3.1' 'editables>=0.5' 'hatchling>=1.27' | lock server/pyproject.toml - -o requirements/fuzzing.txt

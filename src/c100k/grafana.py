@@ -1,4 +1,4 @@
-"""Grafana through its HTTP API: dashboards, their folders, and annotations on the time line.
+"""Grafana through its HTTP API: data sources, dashboards, their folders, and annotations on the time line.
 
 The contract is that of Grafana 11 and 12, https://grafana.com/docs/grafana/latest/developers/http_api/.
 """
@@ -49,9 +49,11 @@ class Dashboard:
 class Grafana:
     """One Grafana, by its address and a token, or a name with its password. All methods may raise `GrafanaError`."""
 
-    def __init__(self, url: str, credential: str | tuple[str, str] | None) -> None:
+    def __init__(
+        self, url: str, credential: str | tuple[str, str] | None, answer_limit_s: float = ANSWER_LIMIT_S
+    ) -> None:
         self._url = url.rstrip("/")
-        self._api = GrafanaApi.from_url(f"{self._url}/", credential, timeout=ANSWER_LIMIT_S)
+        self._api = GrafanaApi.from_url(f"{self._url}/", credential, timeout=answer_limit_s)
 
     def dashboard(self, uid: str) -> Dashboard | None:
         """The dashboard of this uid, if there is one."""
@@ -79,6 +81,30 @@ class Grafana:
         """Remove a dashboard."""
         with self._errors("the dashboard"):
             self._api.dashboard.delete_dashboard(uid)
+
+    def data_source(self, uid: str) -> dict[str, Any] | None:
+        """The data source of this uid, if there is one."""
+        with self._errors("the data source"):
+            try:
+                found: dict[str, Any] = self._api.datasource.get_datasource_by_uid(uid)
+            except GrafanaException as error:
+                if error.status_code == HTTPStatus.NOT_FOUND:
+                    return None
+                raise
+            return found
+
+    def save_data_source(self, model: Mapping[str, Any], *, new: bool) -> None:
+        """Store a data source that is `new`, or in place of the one with its uid."""
+        with self._errors("the data source"):
+            if new:
+                self._api.datasource.create_datasource(dict(model))
+            else:
+                self._api.datasource.update_datasource_by_uid(model["uid"], dict(model))
+
+    def delete_data_source(self, uid: str) -> None:
+        """Remove a data source."""
+        with self._errors("the data source"):
+            self._api.datasource.delete_datasource_by_uid(uid)
 
     def folders(self) -> dict[str, str]:
         """The uid of each folder at the root, by its title."""

@@ -117,7 +117,7 @@ def follow(endpoints: Sequence[Endpoint], start_by_s: float = 60.0) -> Iterator[
                 if answer is not None:
                     last[name], heard[name] = answer, began
             waiting = [name for name in heard if not _over(last.get(name), answers[name], began - heard[name])]
-            yield _merge(last, tuple(name for name in waiting if answers[name] is None))
+            yield merge(last, tuple(name for name in waiting if answers[name] is None))
             if not waiting:
                 return
             time.sleep(max(0.0, POLL_S - (time.monotonic() - began)))
@@ -140,7 +140,8 @@ def _over(last: Mapping[str, Any] | None, answer: Mapping[str, Any] | None, sile
     return last["state"] == "done" or silent_s > (GONE_S if ended else LOST_S)
 
 
-def _merge(statuses: Mapping[str, Mapping[str, Any]], silent: tuple[str, ...]) -> Progress:
+def merge(statuses: Mapping[str, Mapping[str, Any]], silent: tuple[str, ...] = ()) -> Progress:
+    """What all generators say together."""
     now = time.time()
     merged = empty()
     hosts = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 
-from c100k.live import Endpoint
+from c100k.live import Endpoint, Progress, merge
 
 #: An answer that takes longer is none.
 ANSWER_LIMIT_S = 2.0
@@ -79,23 +79,49 @@ def _ask(url: str | None, read: Callable[[bytes], Any]) -> Any:
         return None
 
 
-def table(now: Sequence[Sight], before: Sequence[Sight] | None, passed_s: float) -> str:
-    """All hosts in lines. Rates need the sight before, so many seconds ago."""
-    earlier = {sight.name: sight for sight in before or ()}
-    lines = [f"{'host':<12}{'connections':>12}{'msg/s':>9}{'memory':>11}   generator"]
+@dataclass(frozen=True)
+class Shown:
+    """A server as people read it; `answers` is whether it did."""
+
+    name: str
+    answers: bool
+    connections: str
+    rate: str
+    memory: str
+
+
+def shown(now: Sequence[Sight], before: Sequence[Sight] | None, passed_s: float) -> list[Shown]:
+    """All servers, and their sum. Rates need the sight before, so many seconds ago."""
+    earlier = {sight.name: sight.received for sight in before or ()}
+    lines = []
     for sight in now:
-        last = earlier.get(sight.name)
-        rate = None
-        if last is not None and None not in (last.received, sight.received) and passed_s > 0:
-            rate = ((sight.received or 0) - (last.received or 0)) / passed_s
+        last, received = earlier.get(sight.name), sight.received
+        rate = None if last is None or received is None or passed_s <= 0 else (received - last) / passed_s
         memory = "-" if sight.rss_bytes is None else f"{sight.rss_bytes / 2**20:,.0f} MiB"
-        lines.append(
-            f"{sight.name:<12}{_number(sight.connections):>12}{_number(rate):>9}{memory:>11}   {_generator(sight)}"
-        )
+        answers = sight.connections is not None
+        lines.append(Shown(sight.name, answers, _number(sight.connections), _number(rate), memory))
     known = [sight.connections for sight in now if sight.connections is not None]
+    return [*lines, Shown("all", True, f"{sum(known):,}", "", "")]
+
+
+def progress(now: Sequence[Sight]) -> Progress | None:
+    """The run as its generators say that it is; nothing while none is on."""
+    statuses = {sight.name: sight.generator for sight in now if sight.generator is not None}
+    return merge(statuses) if statuses else None
+
+
+def table(now: Sequence[Sight], before: Sequence[Sight] | None, passed_s: float) -> str:
+    """The run and all hosts in lines, without control characters."""
+    run = progress(now)
+    lines = [run.line() if run else "no run"]
+    lines.append(f"{'host':<12}{'connections':>12}{'msg/s':>9}{'memory':>11}   generator")
+    generators = [_generator(sight) for sight in now]
+    lines += [
+        f"{host.name:<12}{host.connections:>12}{host.rate:>9}{host.memory:>11}   {generator}".rstrip()
+        for host, generator in zip(shown(now, before, passed_s), [*generators, ""], strict=True)
+    ]
     silent = [sight.name for sight in now if sight.connections is None]
-    lines.append(f"{'all':<12}{sum(known):>12,}" + (f"   no server answers at {', '.join(silent)}" if silent else ""))
-    return "\n".join(lines)
+    return "\n".join(lines) + (f"   no server answers at {', '.join(silent)}" if silent else "")
 
 
 def _generator(sight: Sight) -> str:

@@ -341,6 +341,23 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     bytes_per_key: float | None
 
 
+class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
+    """What it took to watch the run with Prometheus, in the hold.
+
+    Each of the `_cores` is processors on average: what Prometheus and all node_exporters count of themselves, and the
+    time in which servers and generators answered, by the clock of who asked, which is at most what it cost them.
+    `machine_share` is all of that as a share of the processors of a machine, of the one with the largest share; the
+    hosts of a lab and its controller are one machine.
+    """
+
+    scrapes: int
+    scrapes_failed: int
+    prometheus_cores: float | None
+    node_exporter_cores: float | None
+    answering_cores: float | None
+    machine_share: float | None
+
+
 class Rule(msgspec.Struct, frozen=True):
     """A rule and what it was held against; `interval` is where `actual` lies with 95% confidence, if it is a sample."""
 
@@ -397,7 +414,7 @@ class Stages(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run, as judged from its raw files."""
+    """One run, as judged from its raw files. `warnings` tell what went wrong beside it, without touching it."""
 
     schema_version: int = SCHEMA_VERSION
     run_id: str
@@ -431,11 +448,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     registry: Registry | None = None
     stages: Stages | None = None
     state: State | None = None
+    monitoring: Monitoring | None = None
     rules: list[Rule]
     validity: list[Rule]
     not_judged: list[str] = []
     verdict: Verdict
     reasons: list[str]
+    warnings: list[str] = []
 
 
 def json_schema() -> dict[str, Any]:

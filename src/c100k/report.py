@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from c100k import junit, metric_list, page, rates, summary
+from c100k import junit, metric_list, page, rates, run_warnings, summary
 from c100k.rate_search import CONFIRM
 from c100k.record import Run
 from c100k.run_directory import RunDirectory, RunDirectoryError
@@ -22,14 +22,29 @@ def write(run: RunDirectory) -> Run:
         RuleError: when a rule in its plan is malformed.
     """
     judged = judge(run)
+    rates.derive(run, judged)
+    _tell(run, judged)
+    return judged
+
+
+def warn(run: RunDirectory, message: str) -> None:
+    """Keep a warning with the run, and tell it wherever the run was told already.
+
+    Raises:
+        RunDirectoryError: it was judged by another version.
+    """
+    run_warnings.add(run, message)
+    if run.run_json.exists():
+        _tell(run, msgspec.structs.replace(read(run.path), warnings=run_warnings.read(run)))
+
+
+def _tell(run: RunDirectory, judged: Run) -> None:
     run.run_json.write_bytes(msgspec.json.format(msgspec.json.encode(judged), indent=2) + b"\n")
     run.junit.write_bytes(junit.document(judged))
-    rates.derive(run, judged)
     metrics = f"{metric_list.text(judged, run)}\n\n" if judged.scenario == CONFIRM else ""
     run.summary.write_text(f"{metrics}{summary.text(judged)}\n")
     run.markdown.write_text(page.markdown(judged))
     run.page.write_text(page.html(judged, run))
-    return judged
 
 
 def read(path: Path) -> Run:

@@ -76,6 +76,14 @@ class RunDirectory:
         return self.path / "routes.json"
 
     @property
+    def watching(self) -> Path:
+        return self.path / "watching.json"
+
+    @property
+    def warnings(self) -> Path:
+        return self.path / "warnings.jsonl"
+
+    @property
     def run_json(self) -> Path:
         return self.path / "run.json"
 

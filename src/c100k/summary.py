@@ -26,10 +26,12 @@ def text(run: Run) -> str:
             *_registry(run),
             *_recovery(run),
             *_cost(run),
+            *_monitoring(run),
             *_rules(run),
             "",
             verdict_line(run),
             *_reasons(run),
+            *(f"  ! {warning}" for warning in run.warnings),
         ]
     )
 
@@ -228,6 +230,18 @@ def _cost(run: Run) -> Iterable[str]:
             f"{name:<12} {memory} resident, {each} a connection above idle; "
             f"{format_number(cost.cpu_us_per_message, 1)} us of CPU a message"
         )
+
+
+def _monitoring(run: Run) -> Iterable[str]:
+    watched = run.monitoring
+    if watched is None:
+        return
+    share = "unknown" if watched.machine_share is None else f"{watched.machine_share:.2%}"
+    yield (
+        f"watching     {share} of the processors; Prometheus took {format_number(watched.prometheus_cores, 3)} of one, "
+        f"node_exporter {format_number(watched.node_exporter_cores, 3)}, answers "
+        f"{format_number(watched.answering_cores, 3)}"
+    )
 
 
 def _rules(run: Run) -> Iterable[str]:

@@ -1,19 +1,21 @@
-"""`c100k run` in a terminal: what the playbook says, and below it the run as it is, drawn anew as it goes on.
+"""A run in a terminal, drawn anew as it goes on: by `c100k run` below what a playbook says, or by the playbook.
 
-The view reads what the playbook writes into the run directory. It asks no host for anything, so it can neither slow a
-run nor fail it.
+The view of `c100k run` reads what the playbook writes into the run directory. It asks no host for anything, so it can
+neither slow a run nor fail it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from subprocess import Popen
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -25,6 +27,7 @@ from rich.text import Text
 from c100k import progress
 from c100k.errors import C100KError
 from c100k.live import PHASES, HostProgress, Progress
+from c100k.monitor import Sight, shown
 from c100k.recovery import Fault, read_faults
 from c100k.run_directory import RunDirectory
 
@@ -87,10 +90,28 @@ class _Followed:
         seen = progress.read(run)
         if not seen:
             return Panel(Text("getting the servers and generators ready", style="dim"), title=run.run_id)
-        return draw(run.run_id, seen, read_faults(run.faults), _limit(plan), now)
+        return draw(run.run_id, seen, read_faults(run.faults), p95_limit(plan), now)
 
 
-def _limit(plan: dict[str, Any]) -> float | None:
+class Screen:
+    """Frames that are drawn over each other, as text for who may write to the terminal."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        self._columns, self._lines = columns, lines
+        self._drawn = 0
+
+    def frame(self, drawn: RenderableType) -> str:
+        """One frame, in the place of the one before; what is higher than the terminal is cut off."""
+        text = io.StringIO()
+        colours: Literal["standard"] | None = None if os.environ.get("NO_COLOR") else "standard"
+        Console(file=text, width=self._columns, force_terminal=True, color_system=colours).print(drawn)
+        lines = text.getvalue().splitlines()[: self._lines - 1]
+        back = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
+        self._drawn = len(lines)
+        return back + "\n".join(lines)
+
+
+def p95_limit(plan: Mapping[str, Any]) -> float | None:
     """The limit of p95 in the rules, if it is a number."""
     limits = [rule.get("limit") for rule in plan.get("sla", ()) if rule.get("metric") == "latency_ms.p95"]
     return next((float(limit) for limit in limits if isinstance(limit, int | float)), None)
@@ -98,6 +119,24 @@ def _limit(plan: dict[str, Any]) -> float | None:
 
 def draw(run_id: str, seen: Sequence[Progress], faults: Sequence[Fault], limit: float | None, now: float) -> Panel:
     """The run as it was last seen: phases, connections, messages, faults and hosts."""
+    return Panel(_run(seen, faults, limit, now), title=run_id, title_align="left")
+
+
+def draw_hosts(
+    now: Sequence[Sight], before: Sequence[Sight] | None, passed_s: float, seen: Sequence[Progress]
+) -> Panel:
+    """What servers count, below the run as its generators say that it is, if there is one."""
+    servers = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    servers.add_column("server")
+    for name in ("connections", "msg/s", "memory"):
+        servers.add_column(name, justify="right")
+    for host in shown(now, before, passed_s):
+        servers.add_row(Text(host.name, style="" if host.answers else "red"), host.connections, host.rate, host.memory)
+    run = [_run(seen, (), None, seen[-1].t), Text()] if seen else [Text("no run", style="dim"), Text()]
+    return Panel(Group(*run, servers), title="hosts", title_align="left")
+
+
+def _run(seen: Sequence[Progress], faults: Sequence[Fault], limit: float | None, now: float) -> RenderableType:
     last = seen[-1]
     whole = Table.grid(padding=(0, 2))
     whole.add_column(style="dim")
@@ -108,7 +147,7 @@ def draw(run_id: str, seen: Sequence[Progress], faults: Sequence[Fault], limit: 
     whole.add_row("p95", _p95(seen, limit))
     for fault in faults:
         whole.add_row("fault", _fault(fault, now))
-    return Panel(Group(whole, Text(), _hosts(last.hosts, last.silent)), title=run_id, title_align="left")
+    return Group(whole, Text(), _hosts(last.hosts, last.silent))
 
 
 def _phases(last: Progress) -> Text:

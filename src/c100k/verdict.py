@@ -25,7 +25,9 @@ from c100k import (
     recovery,
     registry,
     rules,
+    run_warnings,
     stages,
+    watching,
 )
 from c100k.attribution import explain_closes, explain_deaths
 from c100k.confidence import share_interval
@@ -131,6 +133,9 @@ def judge(run: RunDirectory) -> Run:
         "stages": stages.judge(
             run, hosts, seconds.start, totals, staged, [*_specs(plan, "sla"), *_specs(plan, "validity")]
         ),
+        "monitoring": watching.judge(
+            run, seconds, plan["substrate"], {host.name: host.facts.get("cores") for host in hosts}
+        ),
     }
     behind = rules.samples_behind(figures)
     not_judged: list[str] = []
@@ -168,6 +173,7 @@ def judge(run: RunDirectory) -> Run:
         reasons=[*invalid, *failed, *explain_deaths(hosts), *explain_closes(hosts, down), *_wrong(figures)]
         if verdict is not Verdict.PASS
         else [],
+        warnings=run_warnings.read(run),
         **figures,
     )
 

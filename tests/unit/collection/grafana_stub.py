@@ -44,6 +44,7 @@ class GrafanaStub:
         self.version = version
         self.url = ""
         self.dashboards: dict[str, Stored] = {}
+        self.data_sources: dict[str, dict[str, Any]] = {}
         self.folders: dict[str, str] = {}
         self.annotations: dict[int, dict[str, Any]] = {}
         self.writes: list[str] = []
@@ -61,6 +62,16 @@ class GrafanaStub:
                 title = self._stored(uid).model["title"]
                 del self.dashboards[uid]
                 return {"title": title, "message": f"Dashboard {title} deleted", "uid": uid}
+            case ["GET", "api", "datasources", "uid", uid]:
+                return self._data_source(uid)
+            case ["POST", "api", "datasources"]:
+                return self._create_data_source(body)
+            case ["PUT", "api", "datasources", "uid", uid]:
+                return self._update_data_source(uid, body)
+            case ["DELETE", "api", "datasources", "uid", uid]:
+                number = self._data_source(uid)["id"]
+                del self.data_sources[uid]
+                return {"id": number, "message": "Data source deleted"}
             case ["GET", "api", "folders"]:
                 return [self._folder(uid) for uid in self.folders]
             case ["POST", "api", "folders"]:
@@ -121,6 +132,33 @@ class GrafanaStub:
             "slug": "a-slug",
             "folderUid": folder_uid,
         }
+
+    def _data_source(self, uid: str) -> dict[str, Any]:
+        if uid not in self.data_sources:
+            raise Refusal(404, "Data source not found")
+        return self.data_sources[uid]
+
+    def _create_data_source(self, body: Any) -> Any:
+        if body["name"] in (each["name"] for each in self.data_sources.values()):
+            raise Refusal(409, "data source with the same name already exists")
+        self._keep_data_source(body, next(self._numbers), 1)
+        return self._saved("added", body["uid"])
+
+    def _update_data_source(self, uid: str, body: Any) -> Any:
+        old = self._data_source(uid)
+        if body.get("version", old["version"]) != old["version"]:
+            raise Refusal(412, "Datasource has already been updated by someone else. Please reload and try again")
+        self._keep_data_source({**body, "uid": uid}, old["id"], old["version"] + 1)
+        return self._saved("updated", uid)
+
+    def _keep_data_source(self, body: Any, number: int, version: int) -> None:
+        own = {"id": number, "orgId": 1, "version": version, "readOnly": False}
+        defaults = {"isDefault": False, "basicAuth": False, "database": "", "jsonData": {}, "secureJsonFields": {}}
+        self.data_sources[body["uid"]] = {**defaults, **body, **own}
+
+    def _saved(self, how: str, uid: str) -> Any:
+        found = self.data_sources[uid]
+        return {"datasource": found, "id": found["id"], "message": f"Datasource {how}", "name": found["name"]}
 
     def _folder(self, uid: str) -> dict[str, Any]:
         return {"id": len(uid), "uid": uid, "title": self.folders[uid]}
@@ -185,7 +223,7 @@ def _handler(stub: GrafanaStub) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(text)
 
-        do_GET = do_POST = do_DELETE = _do
+        do_GET = do_POST = do_PUT = do_DELETE = _do
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Says nothing."""
@@ -204,3 +242,10 @@ def serving(version: str) -> Iterator[GrafanaStub]:
             yield stub
         finally:
             server.shutdown()
+
+
+if __name__ == "__main__":
+    # For tests that are no Python: says in YAML where it is, and answers until it is ended.
+    with serving("12.2.0") as for_others:
+        print(f"grafana_url: {for_others.url}\ngrafana_token: {TOKEN}", flush=True)
+        threading.Event().wait()

@@ -121,6 +121,35 @@ def test_a_dashboard_is_removed_once(dashboard: Ask, grafana: GrafanaStub) -> No
     assert not dashboard(uid="overview", state="absent")["changed"]
 
 
+def test_a_data_source_is_put_in_its_place_once(ad_hoc: AdHoc, grafana: GrafanaStub) -> None:
+    def ask(*options: str, **given: Any) -> dict[str, Any]:
+        return ad_hoc("grafana_data_source", {"url": grafana.url, "token": TOKEN, **given}, *options)
+
+    wanted = {"prometheus_url": "http://127.0.0.1:9090"}
+    assert ask("--check", "--diff", **wanted)["changed"]
+    assert '+  "url": "http://127.0.0.1:9090"' in ad_hoc.stdout
+    assert grafana.writes == []
+    assert ask(**wanted)["changed"]
+    assert grafana.data_sources["c100k"]["type"] == "prometheus"
+    assert not ask(**wanted)["changed"]
+
+    # What somebody has set beside it stays.
+    grafana.data_sources["c100k"]["jsonData"]["manageAlerts"] = True
+    grafana.writes.clear()
+    assert not ask(**wanted)["changed"]
+    assert ask(prometheus_url="http://127.0.0.1:9091")["changed"]
+    assert grafana.writes == ["PUT /api/datasources/uid/c100k"]
+    assert grafana.data_sources["c100k"]["url"] == "http://127.0.0.1:9091"
+    settings = {"httpMethod": "POST", "timeInterval": "5s", "manageAlerts": True}
+    assert grafana.data_sources["c100k"]["jsonData"] == settings
+
+    assert ask("--check", state="absent")["changed"]
+    assert ask(state="absent")["changed"]
+    assert grafana.data_sources == {}
+    assert not ask(state="absent")["changed"]
+    assert "A data source that is to be present needs a prometheus_url." in ask()["msg"]
+
+
 @newest
 def test_a_user_may_use_a_password(dashboard: Ask, grafana: GrafanaStub) -> None:
     name, password = USER

@@ -15,7 +15,10 @@ from typing import Any
 
 import pytest
 
-from c100k import prometheus
+from c100k import prometheus, run_warnings
+from c100k.run_directory import RunDirectory
+
+from .processes import wait_until
 
 RUN_ID = "20261123T101500Z-load"
 PLAYBOOK = """\
@@ -90,9 +93,12 @@ class Run:
         return json.loads(file.read_text())["pid"] if file.exists() else None
 
     @property
-    def warning(self) -> str:
-        message: str = json.loads((self.monitoring / "warning.json").read_text())["message"]
-        return message
+    def watching(self) -> Path:
+        return RunDirectory(self.directory).watching
+
+    @property
+    def warnings(self) -> list[str]:
+        return run_warnings.read(RunDirectory(self.directory))
 
 
 def answers(url: str) -> bool:
@@ -142,29 +148,40 @@ def test_a_run_is_watched_until_it_is_stopped(run: Run) -> None:
     assert run.pid == pid
     assert "changed=1" in run.play("stop", "--check")
     assert answers(run.url)
+    wait_until(lambda: bool(prometheus.query(run.url, 'process_cpu_seconds_total{job="prometheus"}')))
     run.play("stop")
     assert not answers(run.url)
     assert run.pid is None
     assert (run.monitoring / "data").is_dir()
-    assert not (run.monitoring / "warning.json").exists()
+    assert run.warnings == []
+    found = json.loads(run.watching.read_text())["data"]["result"]
+    assert {
+        ("process_cpu_seconds_total", "prometheus"),
+        ("up", "node"),
+        ("scrape_duration_seconds", "c100k-server"),
+    } <= {(series["metric"]["__name__"], series["metric"]["job"]) for series in found}
+    assert all(len(series["values"]) >= 1 for series in found)
     assert "changed=0" in run.play("stop")
 
 
-def test_it_ends_by_itself(run: Run) -> None:
+def test_it_ends_by_itself_and_then_there_is_a_warning(run: Run) -> None:
     run.play("start", monitoring_runtime_max_s=3)
-    give_up_at = time.monotonic() + 60
-    while answers(run.url) and time.monotonic() < give_up_at:
-        time.sleep(0.1)
-    assert not answers(run.url)
+    wait_until(lambda: not answers(run.url))
+    run.play("stop")
+    (warning,) = run.warnings
+    assert warning.startswith("What the watching took is not known. Ask Prometheus what it has counted")
 
 
 def test_what_goes_wrong_is_a_warning_and_the_run_goes_on(run: Run, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
-        assert "This run is not watched by Prometheus" in run.play("start")
-    assert f"Something listens at {run.url} already" in run.warning
+        run.play("start")
+    assert run.warnings[0].startswith("This run was not watched by Prometheus. Start Prometheus: ")
+    assert f"Something listens at {run.url} already" in run.warnings[0]
     assert run.pid is None
+    assert "changed=0" in run.play("stop")
+    assert not run.watching.exists()
 
     run.play("start", monitoring_retention="forever")
-    assert "Prometheus cannot be started" in run.warning
-    assert "forever" in run.warning
+    assert "Prometheus cannot be started" in run.warnings[1]
+    assert "forever" in run.warnings[1]
     assert run.pid is None

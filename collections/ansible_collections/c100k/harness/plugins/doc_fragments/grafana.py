@@ -21,4 +21,8 @@ options:
   password:
     description: Its password.
     type: str
+  answer_limit_s:
+    description: Grafana is given up when an answer takes so many seconds.
+    type: float
+    default: 10.0
 """

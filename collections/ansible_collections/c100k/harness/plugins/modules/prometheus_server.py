@@ -43,6 +43,10 @@ options:
     description: How long it keeps samples, as Prometheus writes durations.
     type: str
     default: 15d
+  remote_write_receiver:
+    description: Whether it takes what others write to it, as M(c100k.harness.metrics_push) does.
+    type: bool
+    default: false
   runtime_max_s:
     description: It ends after so many seconds.
     type: int
@@ -170,6 +174,7 @@ def command(module, program, folder):
         f"--storage.tsdb.path={folder / 'data'}",
         f"--storage.tsdb.retention.time={module.params['retention']}",
         f"--web.listen-address={listen}",
+        *(["--web.enable-remote-write-receiver"] if module.params["remote_write_receiver"] else []),
     ]
 
 
@@ -214,6 +219,7 @@ def main():
             "address": {"type": "str", "default": "127.0.0.1"},
             "port": {"type": "int", "default": 9090},
             "retention": {"type": "str", "default": "15d"},
+            "remote_write_receiver": {"type": "bool", "default": False},
             "runtime_max_s": {"type": "int", "default": 3600},
         },
         supports_check_mode=True,

@@ -18,6 +18,7 @@ ARGUMENTS = {
     "token": {"type": "str", "no_log": True},
     "username": {"type": "str"},
     "password": {"type": "str", "no_log": True},
+    "answer_limit_s": {"type": "float", "default": 10.0},
 }
 
 
@@ -28,4 +29,5 @@ def connect(arguments):
     url, token, username, password = (
         None if arguments[name] is None else str(arguments[name]) for name in ("url", "token", "username", "password")
     )
-    return Grafana(url, token if username is None else (username, password or ""))
+    credential = token if username is None else (username, password or "")
+    return Grafana(url, credential, arguments["answer_limit_s"])

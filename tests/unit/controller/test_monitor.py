@@ -22,7 +22,7 @@ c100k_server_resident_memory_bytes{worker="parent"} 1048576
 """
 STATUS = {
     **{"state": "hold", "connected": 99, "target": 100, "errors": 1, "timeouts": 2, "connect_errors": 0, "closed": 1},
-    **{"away": 0, "ends_at": time.time() + 600, "last_second": {"answered": 250}},
+    **{"away": 0, "reopening": 0, "ends_at": time.time() + 600, "last_second": {"answered": 250}},
 }
 
 

@@ -114,7 +114,7 @@ class HttpAgent:
 def lookups(server: Any, source: str) -> float:
     """How many look-ups found their answer there."""
     name = f'registry_lookup_seconds_count{{worker="0",source="{source}"}}'
-    return float(server.metrics()[name])
+    return float(server.metrics().get(name, 0))
 
 
 def soon(condition: Callable[[], bool]) -> None:

@@ -73,7 +73,6 @@ class Host(BaseHTTPRequestHandler):
         "closed": 0,
         "away": 0,
         "reopening": 0,
-        "ends_at": time.time() + 600,
     }
 
     def do_GET(self) -> None:
@@ -82,7 +81,11 @@ class Host(BaseHTTPRequestHandler):
         last = {"answered": 40, "response_hdr": second.encode().decode()}
         self.send_response(200)
         self.end_headers()
-        text = METRICS if self.path == "/metrics" else json.dumps({**self.status, "last_second": last})
+        text = (
+            METRICS
+            if self.path == "/metrics"
+            else json.dumps({**self.status, "ends_at": time.time() + 600, "last_second": last})
+        )
         self.wfile.write(text.encode())
 
     def log_message(self, format: str, *arguments: object) -> None:

@@ -4,13 +4,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-
-from ansible.plugins.callback import CallbackBase
-from ansible_collections.c100k.harness.plugins.plugin_utils.screen import VARIABLE
-
 DOCUMENTATION = r"""
 name: terminal
 type: notification
@@ -23,6 +16,13 @@ author:
 requirements:
   - to be enabled, as C(callbacks_enabled = c100k.harness.terminal) in the section C(defaults) of C(ansible.cfg)
 """
+
+import os
+import shutil
+import sys
+
+from ansible.plugins.callback import CallbackBase
+from ansible_collections.c100k.harness.plugins.plugin_utils.screen import VARIABLE
 
 
 class CallbackModule(CallbackBase):

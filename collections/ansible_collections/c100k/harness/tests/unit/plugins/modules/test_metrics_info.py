@@ -14,11 +14,13 @@ from ansible_collections.c100k.harness.plugins.modules import metrics_info
 
 @pytest.fixture
 def sleeper(tmp_path):
-    """A process with a command line that no other has."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path)])
+    """A process with a command line that no other has, once it sleeps."""
+    program = "import time; print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
+    process.stdout.readline()
     yield process
     process.kill()
-    process.wait()
+    process.communicate()
 
 
 def test_a_process_is_found_by_number_and_by_command_line(sleeper, tmp_path):

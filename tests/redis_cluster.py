@@ -53,6 +53,9 @@ class RedisCluster:
         self.ports = free_ports(masters * 4)
         self.servers: list[subprocess.Popen[bytes]] = []
         self._directory = directory
+        # Which of its programs it is it reads from its name; in a namespace nothing else could give it one.
+        self._program = directory / "redis-server"
+        self._program.symlink_to(PROGRAM)
         try:
             for index in range(masters * 2):
                 (directory / str(index)).mkdir()
@@ -142,8 +145,8 @@ class RedisCluster:
         flags = [word for name, value in options.items() for word in (f"--{name}", value)]
         directory = self._directory / str(index)
         with (directory / "log").open("ab") as log:
-            command = [*place.enter, "redis-server", *flags, "--dir", str(directory)]
-            return subprocess.Popen(command, executable=None if place.enter else PROGRAM, stdout=log, stderr=log)
+            command = [*place.enter, str(self._program), *flags, "--dir", str(directory)]
+            return subprocess.Popen(command, stdout=log, stderr=log)
 
     def _form(self) -> None:
         share = SLOTS // self.masters

@@ -20,14 +20,14 @@ PAGE_DEFAULT = 100
 PAGE_MAX = 1000
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True):
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a session says under one of its names: a value, or the name that this one is an alias of."""
 
     value: msgspec.Raw
     target: str | None = None
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A name that is registered, and whose it is."""
 
     session_id: str

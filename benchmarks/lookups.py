@@ -1,4 +1,4 @@
-"""Cost of a look-up of a name: microseconds of CPU that a worker takes when Redis has to be asked, and when it need not.
+"""Cost of a look-up of a name: what CPU a worker takes when Redis has to be asked for it, and when it need not.
 
 Two nodes of the server with a Redis Cluster of four masters and four replicas on loopback. All names are registered at
 one and looked up at the other, each once and then each once more. Nothing is asserted.

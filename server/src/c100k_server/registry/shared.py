@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from c100k_server.state.store import SessionStore
     from c100k_server.state.stored_session import StoredSession
 
+# How often it is tried to say where a name is by now, when that failed.
+ANNOUNCE_AGAIN_S = 1.0
+
 
 class SharedRegistry:
     """A `Registry`, and the `NameKeeper` of its store. `beat` must be called a few times per second."""
@@ -63,6 +66,9 @@ class SharedRegistry:
         # Names whose changes are on their way, and how many of each.
         self._changing: Counter[str] = Counter()
         self._sweep_at = 0.0
+        # Names of sessions that came here, and Redis could not be told so yet.
+        self._unannounced: dict[str, StoredSession] = {}
+        self._announce_at = 0.0
         store.names_of = self
 
     async def register(self, request: Request, name: str, record: Record) -> str:
@@ -142,8 +148,8 @@ class SharedRegistry:
     # What the store asks for.
 
     def announce(self, session: StoredSession) -> None:
-        for name, record in session.names.items():
-            self._register(session, name, record).add_done_callback(partial(self._renewed, session, name))
+        for name in session.names:
+            self._announce(session, name)
 
     def renew(self, session: StoredSession) -> None:
         for name in session.names:
@@ -164,6 +170,8 @@ class SharedRegistry:
         self._index.flush()
         self._mail.beat()
         self._lookups.beat()
+        if self._unannounced and self._service.loop.time() >= self._announce_at and self._redis.healthy:
+            self._announce_again()
         if self._service.loop.time() >= self._sweep_at:
             self._sweep_at = self._service.loop.time() + SWEEP_S
             self._index.sweep()
@@ -176,6 +184,35 @@ class SharedRegistry:
     ) -> asyncio.Future[Any]:
         arguments = (session.id, self._node, record, self._store.lease_ms)
         return self._redis.script(REGISTER, [PREFIX + name], arguments, durable=durable)
+
+    def _announce(self, session: StoredSession, name: str) -> None:
+        announced = self._register(session, name, session.names[name])
+        announced.add_done_callback(partial(self._announced, session, name))
+
+    def _announced(self, session: StoredSession, name: str, announced: asyncio.Future[Any]) -> None:
+        if not announced.cancelled() and announced.exception() is not None:
+            self._unannounced[name] = session
+        else:
+            self._renewed(session, name, announced)
+
+    def _announce_again(self) -> None:
+        self._announce_at = self._service.loop.time() + ANNOUNCE_AGAIN_S
+        unannounced, self._unannounced = self._unannounced, {}
+        for name, session in unannounced.items():
+            if self._is_here(name, session):
+                # Only if the session is still here: who could not be reached may have been cut off.
+                session.settle(partial(self._still_here, session, name))
+
+    def _still_here(self, session: StoredSession, name: str, problem: Exception | None) -> None:
+        if not self._is_here(name, session) or name in self._changing:
+            return
+        if problem is None:
+            self._announce(session, name)
+        else:
+            self._unannounced[name] = session
+
+    def _is_here(self, name: str, session: StoredSession) -> bool:
+        return self._store.names.get(name) is session
 
     @contextmanager
     def _change(self, name: str) -> Iterator[None]:

@@ -183,6 +183,27 @@ def test_names_outlive_their_node(two: tuple[Any, Any]) -> None:
     assert other.registry("register", name="kept")["node"] == "b"
 
 
+def test_a_name_follows_its_session_though_that_cannot_be_said_at_once(two: tuple[Any, Any], redis: Any) -> None:
+    first, second = two
+    owner, other = Agent(first), Agent(second)
+    session_at = redis.master_of(f"c100k:s:{{{owner.id}}}")
+    name, master = next(
+        (name, redis.master_of(f"c100k:r:{name}"))
+        for name in map("follows {}".format, range(100))
+        if redis.master_of(f"c100k:r:{name}") != session_at
+    )
+    owner.registry("register", name=name)
+    assert other.registry("find", name=name)["node"] == "a"
+    redis.command(master, "ACL", "SETUSER", "default", "-hset")
+    try:
+        owner.resume(second)
+        time.sleep(1.5)
+        assert redis.command(master, "HGET", f"c100k:r:{name}", "n") == b"a"
+    finally:
+        redis.command(master, "ACL", "SETUSER", "default", "+hset")
+    soon(lambda: redis.command(master, "HGET", f"c100k:r:{name}", "n") == b"b")
+
+
 def test_what_is_acknowledged_stays_when_leases_are_renewed(nodes: Callable[..., Any], redis: Any) -> None:
     agent = Agent(nodes("a", "--session-lease-s", "3"))
     agent.registry("register", name="renewed", value="old")

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -138,6 +139,8 @@ def test_a_run_is_watched_until_it_is_stopped(run: Run) -> None:
         ("prometheus", "localhost", run.url.removeprefix("http://")),
     ]
     assert {it["labels"]["run"] for it in targets} == {RUN_ID}
+    asked = [parse_qs(urlsplit(it["scrapeUrl"]).query) for it in targets if it["labels"]["job"] == "node"]
+    assert all("cpu" in query["collect[]"] and "hwmon" not in query["collect[]"] for query in asked)
     with urllib.request.urlopen(f"{run.url}/api/v1/rules", timeout=10) as answer:
         groups = {group["name"]: group["rules"] for group in json.load(answer)["data"]["groups"]}
     assert {"c100k_run", "c100k_host", "c100k_sla", "c100k_validity", "c100k_warnings"} < groups.keys()

@@ -72,14 +72,14 @@ def test_every_panel_says_what_it_shows(name: str) -> None:
 class Scraped:
     """One host with a server, a generator and node_exporter, and a Prometheus that watches them."""
 
-    def __init__(self, folder: Path, running: ExitStack) -> None:
+    def __init__(self, folder: Path, running: ExitStack, collectors: list[str]) -> None:
         ports = [free_port() for _ in range(5)]
         server, admin, status, node, own = (f"127.0.0.1:{port}" for port in ports)
         self.url = f"http://{own}"
         self._folder, self._running = folder, running
         (folder / "plan.yml").write_text(yaml.safe_dump(plan(ports[0])))
         jobs = {"c100k-server": admin, "c100k-loadgen": status, "node": node}
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(jobs)))
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(jobs, collectors)))
         exporter = prometheus.program("prometheus-node-exporter")
         ours = [sys.executable, "-m"]
         self._start([exporter, f"--web.listen-address={node}"])
@@ -118,13 +118,17 @@ def plan(port: int) -> dict[str, Any]:
     return {**about, **load, "targets": [target], "payload_bytes": 100, "workers": 1}
 
 
-def configuration(jobs: dict[str, str]) -> dict[str, Any]:
+def configuration(jobs: dict[str, str], collectors: list[str]) -> dict[str, Any]:
     labels = {"run": RUN_ID, "host": "here"}
     return {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(DASHBOARDS / "rules" / "*.yml")],
         "scrape_configs": [
-            {"job_name": name, "static_configs": [{"targets": [address], "labels": labels}]}
+            {
+                "job_name": name,
+                "params": {"collect[]": collectors} if name == "node" else {},
+                "static_configs": [{"targets": [address], "labels": labels}],
+            }
             for name, address in jobs.items()
         ],
     }
@@ -147,9 +151,9 @@ def wait_for(url: str) -> None:
 
 
 @pytest.fixture
-def scraped(tmp_path: Path) -> Iterator[Scraped]:
+def scraped(tmp_path: Path, collectors: list[str]) -> Iterator[Scraped]:
     with ExitStack() as running:
-        yield Scraped(tmp_path, running)
+        yield Scraped(tmp_path, running, collectors)
 
 
 def test_every_query_has_data_in_a_run(scraped: Scraped) -> None:

@@ -20,6 +20,8 @@ _SAMPLES = {
     "storm": "connections",
     "heartbeats": "pings",
     "recovery": "sessions",
+    "state_loss": "refusals",
+    "stateless_ms": "messages",
     "writes": "writes",
 }
 

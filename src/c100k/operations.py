@@ -17,8 +17,8 @@ from c100k.run_directory import RunDirectory
 #: Violations that are told one by one; all are counted.
 TOLD_MAX = 20
 
-#: How an attempt came to no acknowledgement.
-ERROR, UNKNOWN = "error", "unknown"
+#: How an attempt came to no acknowledgement; it is refused when the server cannot use its state.
+REFUSED, ERROR, UNKNOWN = "refused", "error", "unknown"
 
 Row = Mapping[str, str]
 
@@ -35,7 +35,7 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class Operations(msgspec.Struct, frozen=True, kw_only=True):
-    """The increments of a run. `attempts` are those with an outcome: acknowledged, `errors` or `unknown`.
+    """The increments of a run. `attempts` are those with an outcome: acknowledged, `refused`, `errors` or `unknown`.
 
     `unread` are the sessions whose counter could not be read at the end: theirs may be lost without being seen.
     `lost`, `duplicated` and `reordered` count increments; `violations` has the first of them by session.
@@ -47,6 +47,7 @@ class Operations(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     errors: int
     unknown: int
+    refused: int = 0
     unread: int
     lost: int
     duplicated: int
@@ -99,14 +100,15 @@ class _Session:
 def check(run: RunDirectory) -> Operations | None:
     """The increments of all hosts; `None` when there were none."""
     sessions: dict[tuple[str, int], _Session] = {}
-    attempts = errors = unknown = 0
+    tried = refused = errors = unknown = 0
     for host, row in _rows(run, "operations"):
         session = sessions.setdefault((host, int(row["session"])), _Session())
         outcome = row["outcome"]
-        attempts += 1
+        tried += 1
+        refused += outcome == REFUSED
         errors += outcome == ERROR
         unknown += outcome == UNKNOWN
-        session.add(int(row["operation"]), None if outcome in (ERROR, UNKNOWN) else int(outcome))
+        session.add(int(row["operation"]), None if outcome in (REFUSED, ERROR, UNKNOWN) else int(outcome))
     for host, row in _rows(run, "counters"):
         session = sessions.setdefault((host, int(row["session"])), _Session())
         session.end(int(row["acked"]), int(row["last_operation"]), int(row["counter"]) if row["counter"] else None)
@@ -117,7 +119,8 @@ def check(run: RunDirectory) -> Operations | None:
         sessions=len(sessions),
         operations=sum(session.sent for session in each),
         acknowledged=sum(session.acknowledged for session in each),
-        attempts=attempts,
+        attempts=tried,
+        refused=refused,
         errors=errors,
         unknown=unknown,
         unread=sum(session.counter is None for session in each),
@@ -126,6 +129,11 @@ def check(run: RunDirectory) -> Operations | None:
         reordered=sum(session.reordered for session in each),
         violations=list(_violations(sessions.items()))[:TOLD_MAX],
     )
+
+
+def attempts(run: RunDirectory) -> Iterator[Row]:
+    """What became of each attempt at an increment, host by host."""
+    return (row for _, row in _rows(run, "operations"))
 
 
 def _rows(run: RunDirectory, name: str) -> Iterator[tuple[str, Row]]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from c100k.recovery import SOON_S, Fault, read_faults
+from c100k.recovery import SOON_S, STATE_DOWN, Fault, read_faults
 from c100k.run_directory import RunDirectory
 from c100k.samples import HostSamples
 
@@ -22,19 +22,29 @@ NEAR_S = 1.0
 class Outage:
     """A host from its death until it is whole again; what has not happened (yet) is infinitely late.
 
-    `counts_at` is when its server gave counts again, which it never ceased to when its host was only cut off.
+    `counts_at` is when its server gave counts again, which it never ceased to when its host was only cut off, or the
+    state alone was down. What was killed runs again from `up_at` on.
     """
 
     host: str
+    kind: str
     injected_at: float
     healed_at: float
+    up_at: float
     healthy_at: float
     counts_at: float
 
     @property
     def recovery(self) -> range:
-        """The whole seconds in which sessions may still be on their way: so many as the rule allows, and no more."""
-        return range(math.floor(self.injected_at), math.ceil(self.injected_at + SOON_S))
+        """The whole seconds in which sessions may still be on their way: so many as the rule allows, and no more.
+
+        When the state is down, nobody is. When it is back, what was refused meanwhile is answered late.
+        """
+        if self.kind != STATE_DOWN:
+            return range(math.floor(self.injected_at), math.ceil(self.injected_at + SOON_S))
+        if math.isinf(self.up_at):
+            return range(0)
+        return range(math.floor(self.healed_at), math.ceil(self.up_at + SOON_S))
 
     @property
     def sockets_settled_at(self) -> float:
@@ -42,8 +52,10 @@ class Outage:
 
         Redis drops and makes connections between hosts until it is whole. A process that died silently leaves sockets
         that repeat their last words, each time after twice as long: after an outage of some length, the next time comes
-        within that length, and is answered.
+        within that length, and is answered. One whose state was down was not silenced.
         """
+        if self.kind == STATE_DOWN:
+            return self.healthy_at + NEAR_S
         return max(self.healthy_at, self.healed_at + (self.healed_at - self.injected_at)) + NEAR_S
 
     def is_dead(self, t: int) -> bool:
@@ -52,7 +64,15 @@ class Outage:
 
     def explains(self, target: str, t: int) -> bool:
         """Whether a connection to `target` may have closed, or failed, for this in the second `t`."""
+        if self.kind == STATE_DOWN:
+            return False
         return target == self.host and self.injected_at - NEAR_S <= t <= self.healthy_at + NEAR_S
+
+    def excuses_refusals(self, t: int) -> bool:
+        """Whether what needs state may have been given up, as refused, in the second `t`."""
+        if self.kind != STATE_DOWN:
+            return False
+        return self.injected_at - NEAR_S <= t and (math.isinf(self.up_at) or t < self.recovery.stop)
 
 
 def read(run: RunDirectory, hosts: Sequence[HostSamples]) -> list[Outage]:
@@ -64,11 +84,12 @@ def read(run: RunDirectory, hosts: Sequence[HostSamples]) -> list[Outage]:
 def _outage(fault: Fault, served: Iterable[int]) -> Outage:
     healed_at = math.inf if fault.healed_at is None else fault.healed_at
     healthy_at = math.inf if fault.healthy_at is None else fault.healthy_at
-    if fault.kind == "partition":
+    up_at = math.inf if fault.up_at is None else fault.up_at
+    if fault.kind in ("partition", STATE_DOWN):
         counts_at: float = math.floor(fault.injected_at)
     else:
         counts_at = min((t for t in served if t >= healed_at), default=math.inf)
-    return Outage(fault.host, fault.injected_at, healed_at, healthy_at, counts_at)
+    return Outage(fault.host, fault.kind, fault.injected_at, healed_at, up_at, healthy_at, counts_at)
 
 
 def probes(hosts: Iterable[HostSamples], outages: Sequence[Outage], t: int) -> int:

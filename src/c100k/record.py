@@ -13,6 +13,7 @@ import msgspec
 from c100k.confidence import Interval
 from c100k.operations import Operations
 from c100k.recovery import Recovery
+from c100k.state_loss import StateLoss
 
 SCHEMA_VERSION = 1
 
@@ -70,9 +71,11 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Messages(msgspec.Struct, frozen=True):
-    """The hold phase. Every intended message is answered, an error, a time-out, or `unanswered` (none of these).
+    """The hold phase. Every intended message is answered, an error, a time-out, `refused` for want of state while that
+    was down on purpose, or `unanswered` (none of these).
 
-    `error_rate_interval` is where the error rate lies with 95% confidence, taking the messages as independent.
+    `error_rate` is of those that were not refused; `error_rate_interval` is where it lies with 95% confidence, taking
+    the messages as independent.
     """
 
     intended: int
@@ -85,6 +88,7 @@ class Messages(msgspec.Struct, frozen=True):
     rate_per_s: float | None
     error_causes: dict[str, int]
     error_rate_interval: Interval | None = None
+    refused: int = 0
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -433,6 +437,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: Percentiles
     service_ms: Percentiles
     away_ms: Percentiles | None = None
+    stateless_ms: Percentiles | None = None
     server: Server
     loadgen: LoadGenerator
     ledger: Ledger
@@ -444,6 +449,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     calls: list[Call] = []
     cluster: Cluster | None = None
     recovery: list[Recovery] = []
+    state_loss: list[StateLoss] = []
     writes: Operations | None = None
     registry: Registry | None = None
     stages: Stages | None = None

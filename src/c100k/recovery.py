@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,9 @@ CLOCKS_DIFFER_S = 0.5
 
 #: What a session may take to go on, from the fault.
 SOON_S = 5.0
+
+#: The kind of fault that takes the state from all servers, and no host from anybody.
+STATE_DOWN = "state_down"
 
 
 class Resumption(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +42,8 @@ class Resumption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A fault as it was injected; it is over at `healed_at`, and its host is whole again at `healthy_at`."""
+    """A fault as it was injected; it is over at `healed_at`, what it had killed runs again at `up_at`, and its host is
+    whole again at `healthy_at`. One on several hosts at once lasts from the first to the last of them."""
 
     name: str
     kind: str
@@ -47,6 +51,11 @@ class Fault(msgspec.Struct, frozen=True):
     injected_at: float
     healed_at: float | None = None
     healthy_at: float | None = None
+    up_at: float | None = None
+
+    @property
+    def hosts(self) -> list[str]:
+        return self.host.split(", ")
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -83,9 +92,9 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def recoveries(run: RunDirectory) -> list[Recovery]:
-    """What became of each fault of a run, in their order."""
+    """What became of each fault of a run that took a host from its sessions, in their order."""
     resumptions = read_resumptions(run)
-    return [_recovery(fault, resumptions) for fault in read_faults(run.faults)]
+    return [_recovery(fault, resumptions) for fault in read_faults(run.faults) if fault.kind != STATE_DOWN]
 
 
 def read_resumptions(run: RunDirectory) -> list[Resumption]:
@@ -110,8 +119,46 @@ def read_resumptions(run: RunDirectory) -> list[Resumption]:
 
 
 def read_faults(path: Path) -> list[Fault]:
-    """The faults in `faults.jsonl`, by the time of their injection; each line is one that was injected or healed, or a
-    host that was healthy after that."""
+    """The faults in `faults.jsonl`, by the time of their injection; the state goes down on all of its hosts at once."""
+    return [_joined(together) for together in read_by_host(path)]
+
+
+def read_by_host(path: Path) -> list[list[Fault]]:
+    """The same, each as its parts: one a host."""
+    found: list[list[Fault]] = []
+    for fault in _read_each(path):
+        last = found[-1][-1] if found else None
+        if last is not None and fault.kind == last.kind == STATE_DOWN and fault.injected_at < _or_never(last.healed_at):
+            found[-1].append(fault)
+        else:
+            found.append([fault])
+    return found
+
+
+def _joined(parts: Sequence[Fault]) -> Fault:
+    first = parts[0]
+    return Fault(
+        first.name,
+        first.kind,
+        ", ".join(sorted(part.host for part in parts)),
+        first.injected_at,
+        healed_at=_last(part.healed_at for part in parts),
+        healthy_at=_last(part.healthy_at for part in parts),
+        up_at=_last(part.up_at for part in parts),
+    )
+
+
+def _last(moments: Iterable[float | None]) -> float | None:
+    last = max(map(_or_never, moments))
+    return None if math.isinf(last) else last
+
+
+def _or_never(moment: float | None) -> float:
+    return math.inf if moment is None else moment
+
+
+def _read_each(path: Path) -> list[Fault]:
+    """Each line is a fault that was injected or healed, or a host that was healthy after that."""
     try:
         lines = path.read_text().splitlines(keepends=True)
     except FileNotFoundError:
@@ -124,14 +171,16 @@ def read_faults(path: Path) -> list[Fault]:
             last[key] = len(faults)
             faults.append(Fault(note["name"], note.get("kind", ""), note["host"], note["at"]))
         elif key in last:
-            end = "healthy_at" if note["state"] == "healthy" else "healed_at"
-            faults[last[key]] = msgspec.structs.replace(faults[last[key]], **{end: note["at"]})
+            ends = {"healthy_at": note["at"]}
+            if note["state"] == "healed":
+                ends = {"healed_at": note["at"], "up_at": note.get("up_at", note["at"])}
+            faults[last[key]] = msgspec.structs.replace(faults[last[key]], **ends)
     return faults
 
 
 def _recovery(fault: Fault, resumptions: Sequence[Resumption]) -> Recovery:
     since = fault.injected_at - CLOCKS_DIFFER_S
-    until = math.inf if fault.healed_at is None else fault.healed_at
+    until = _or_never(fault.healed_at)
     affected: dict[tuple[str, int], Resumption] = {}
     for each in resumptions:
         if each.source == fault.host and since <= each.lost_at < until:

@@ -19,9 +19,10 @@ from c100k.confidence import Interval
 from c100k.errors import C100KError
 from c100k.record import Messages, Percentiles, Rule, Run
 from c100k.recovery import Recovery
+from c100k.state_loss import StateLoss
 
 #: Figures that a run has once for each fault.
-_PER_FAULT = "recovery."
+_PER_FAULT = ("recovery.", "state_loss.")
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -39,8 +40,8 @@ class RuleError(C100KError):
 class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One rule as a user writes it; `scenarios` limits it to some, by default it holds for all.
 
-    It is about one figure: `metric` of a run, or what `promql` gives. `when` names a setting of the run: where that is
-    0 there is nothing to judge.
+    It is about one figure: `metric` of a run, or what `promql` gives. `faults` limits it to runs with a fault of one of
+    these kinds. `when` names a setting of the run: where that is 0 there is nothing to judge.
     """
 
     name: str
@@ -51,10 +52,16 @@ class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     phase: str = "hold"
     scenarios: list[str] = []
     when: str = ""
+    faults: list[str] = []
 
     def concerns(self, scenario: str, settings: Mapping[str, Any]) -> bool:
         """Whether a run of `scenario` with these settings is to be judged by it."""
-        return (not self.scenarios or scenario in self.scenarios) and bool(not self.when or settings.get(self.when))
+        return self.is_about(scenario, settings) and bool(not self.when or settings.get(self.when))
+
+    def is_about(self, scenario: str, settings: Mapping[str, Any]) -> bool:
+        """Whether it is meant for runs of `scenario` with such faults."""
+        kinds = {fault["kind"] for fault in settings.get("c100k_faults", [])}
+        return (not self.scenarios or scenario in self.scenarios) and bool(not self.faults or kinds & set(self.faults))
 
 
 def parse(
@@ -173,7 +180,11 @@ def _numeric_paths(struct: type[msgspec.Struct], prefix: str = "") -> Iterable[s
 
 
 #: Every figure that a rule may name.
-METRICS = (*(path for path in _numeric_paths(Run) if "." in path), *_numeric_paths(Recovery, _PER_FAULT))
+METRICS = (
+    *(path for path in _numeric_paths(Run) if "." in path),
+    *_numeric_paths(Recovery, "recovery."),
+    *_numeric_paths(StateLoss, "state_loss."),
+)
 
 
 def samples_behind(figures: Mapping[str, Any]) -> Callable[[str], int]:
@@ -190,6 +201,8 @@ def samples_behind(figures: Mapping[str, Any]) -> Callable[[str], int]:
             return int(figures["messages"].intended)
         if section == "recovery":
             return sum(recovery.sessions_affected for recovery in figures["recovery"])
+        if section == "state_loss":
+            return sum(loss.refused for loss in figures["state_loss"])
         if section == "writes":
             return int(figures["writes"].attempts) if figures["writes"] else 0
         if section == "registry":

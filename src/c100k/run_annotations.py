@@ -53,7 +53,7 @@ def of_run(run: RunDirectory, dashboard_uid: str = "") -> set[Annotation]:
             begins_ms=_milliseconds(fault.injected_at),
             ends_ms=_milliseconds(_end(fault)),
             text=_sentence(fault),
-            tags=frozenset({*own, FAULT, f"host:{fault.host}"}),
+            tags=frozenset({*own, FAULT, *(f"host:{host}" for host in fault.hosts)}),
             dashboard_uid=dashboard_uid,
         )
         for fault in read_faults(run.faults)

@@ -57,11 +57,17 @@ def _spans(run: Run) -> list[chart.Span]:
     """The phases, and within them what is not judged after each fault."""
     phases = [chart.Span(phase.started_at, phase.ended_at, phase.name, phase.name) for phase in run.phases]
     recoveries = [chart.Span(each.injected_at, each.injected_at + SOON_S, "recovery") for each in run.recovery]
-    return [*phases, *recoveries]
+    returns = [
+        chart.Span(each.healed_at, each.up_at + SOON_S, "recovery")
+        for each in run.state_loss
+        if each.healed_at is not None and each.up_at is not None
+    ]
+    return [*phases, *recoveries, *returns]
 
 
 def _marks(run: Run) -> list[chart.Mark]:
-    return [chart.Mark(each.injected_at, str(number)) for number, each in enumerate(run.recovery, 1)]
+    moments = [*(each.injected_at for each in run.recovery), *(each.began_at for each in run.state_loss)]
+    return [chart.Mark(at, str(number)) for number, at in enumerate(moments, 1)]
 
 
 def _connections(run: Run, x: chart.Axis, ledger: Iterable[Mapping[str, str]]) -> Markup:

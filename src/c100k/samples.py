@@ -22,6 +22,9 @@ REBALANCE = "rebalance"
 #: back.
 ON_PURPOSE = ("stop", "churn", "storm", REBALANCE)
 
+#: What went wrong with a message that servers refused for want of state until its time was over.
+STATE_UNAVAILABLE = "state_unavailable"
+
 _CLIENT_SUMS = ("connected", "opened", "connect_errors", "closed", "intended", "sent", "answered", "errors", "timeouts")
 
 

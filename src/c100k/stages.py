@@ -58,7 +58,7 @@ def judge(
         for rule in specs
         if rule.metric.startswith(_FIGURES)
         and not isinstance(rule.limit, str)
-        and rule.concerns(plan["scenario"], {rule.when: True})
+        and rule.is_about(plan["scenario"], plan["settings"])
     ]
     held = {total.t: total.held for total in totals}
     causes = _causes(run, hosts)

@@ -7,6 +7,7 @@ from statistics import median
 
 from c100k.record import Percentiles, Rule, Run, Stage, Verdict
 from c100k.rules import explain, format_number
+from c100k.state_loss import StateLoss
 from c100k.verdict import HEADLINE_CONNECTIONS, is_scaled_down
 
 
@@ -89,6 +90,10 @@ def _recovery(run: Run) -> Iterable[str]:
             f"{'':<13}p99.9 of {len(slowest)} deaths: from {format_number(slowest[0], 1)} to "
             f"{format_number(slowest[-1], 1)} s, in the middle {format_number(median(slowest), 1)} s"
         )
+    for loss in run.state_loss:
+        yield from _state_loss(loss)
+    if run.stateless_ms is not None:
+        yield f"stateless ms {_percentiles(run.stateless_ms)}   of messages answered while the state was down"
     if run.away_ms is not None:
         yield f"away ms      {_percentiles(run.away_ms)}   of messages whose session was away"
     writes = run.writes
@@ -98,6 +103,21 @@ def _recovery(run: Run) -> Iterable[str]:
             f"{writes.lost:,} lost, {writes.duplicated:,} done twice, {writes.reordered:,} out of order, "
             f"{writes.unread:,} sessions not read back"
         )
+
+
+def _state_loss(loss: StateLoss) -> Iterable[str]:
+    down_s = format_number(None if loss.up_at is None else loss.up_at - loss.began_at, 1)
+    yield (
+        f"state down   on {len(loss.hosts)} hosts for {down_s} s: {loss.closes:,} connections closed; "
+        f"{loss.answered:,} messages answered, {loss.failed:,} failed"
+    )
+    yield (
+        f"{'':<13}increments: {loss.refused:,} attempts refused, {loss.unknown:,} unknown, "
+        f"{loss.acknowledged:,} acknowledged; all are again {format_number(loss.back_s, 1)} s after it ran again"
+    )
+    sizes = (loss.rss_before_bytes, loss.rss_most_bytes, loss.rss_after_bytes)
+    before, most, after = ("unknown" if size is None else f"{size / 2**20:,.0f}" for size in sizes)
+    yield f"{'':<13}servers had {before} MiB before, {most} at most, {after} at the end of the hold"
 
 
 def _registry(run: Run) -> Iterable[str]:
@@ -172,6 +192,8 @@ def _messages(run: Run) -> Iterable[str]:
         f"messages     {messages.intended:,} intended, {messages.sent:,} sent, {messages.answered:,} answered "
         f"({format_number(messages.rate_per_s)}/s); error rate {rate}{_causes(messages.error_causes)}"
     )
+    if messages.refused:
+        yield f"{'':<13}{messages.refused:,} of them refused while the state was down, which is no error"
     yield f"response ms  {_percentiles(run.latency_ms)}   from the intended send"
     yield f"service ms   {_percentiles(run.service_ms)}   from the actual send"
     yield f"slip ms      {_percentiles(run.loadgen.slip_ms)}   actual after intended send"

@@ -27,6 +27,7 @@ from c100k import (
     rules,
     run_warnings,
     stages,
+    state_loss,
     watching,
 )
 from c100k.attribution import explain_closes, explain_deaths
@@ -38,7 +39,7 @@ from c100k.outages import Outage
 from c100k.record import Connections, Host, Messages, Percentiles, Phase, Run, State, Verdict
 from c100k.rules import RuleSpec
 from c100k.run_directory import RunDirectory, RunDirectoryError
-from c100k.samples import ON_PURPOSE, Cause, HostSamples, read_host
+from c100k.samples import ON_PURPOSE, STATE_UNAVAILABLE, Cause, HostSamples, read_host
 from c100k.timeline import TimelineWriter
 
 #: The mission's figure: a run below it says so in its verdict.
@@ -107,8 +108,10 @@ def judge(run: RunDirectory) -> Run:
     staged = stages.distributions(plan["settings"].get("c100k_stages", []))
     sent_of = calls.sent(run, hosts)
     others = {tag: Distribution() for tag in _SHAPE_TAGS} | calls.distributions(sent_of)
-    latencies = _latencies(run, hosts, recovering, {**staged, **others})
-    messages = _messages(hosts, len(seconds), latencies)
+    losses = state_loss.spans(run)
+    without = frozenset(t for loss in losses for t in loss.without)
+    latencies = _latencies(run, hosts, recovering, without, {**staged, **others})
+    messages = _messages(hosts, len(seconds), latencies, down)
     figures: dict[str, Any] = {
         "connections": _connections(
             hosts, clock, [total for total in totals if total.t not in recovering], hold, target, down, recovery_s
@@ -117,6 +120,7 @@ def judge(run: RunDirectory) -> Run:
         "latency_ms": latencies.response,
         "service_ms": latencies.service,
         "away_ms": latencies.away if latencies.away.samples else None,
+        "stateless_ms": latencies.stateless if losses else None,
         "server": server_cost([host for host in hosts if host.name in servers], seconds, messages.answered),
         "loadgen": generator_cost([host for host in hosts if host.name in loadgens], seconds, latencies.slip),
         "ledger": ledger.judge(hold, clock.planned_hold_s - recovery_s if clock else 0, target),
@@ -128,6 +132,7 @@ def judge(run: RunDirectory) -> Run:
         "calls": calls.judge(sent_of, others),
         "cluster": cluster.judge(run, hosts, len(plan["settings"].get("c100k_faults", [])), _within(down, seconds)),
         "recovery": recovery.recoveries(run),
+        "state_loss": state_loss.judge(run, hosts, servers, seconds),
         "writes": operations.check(run),
         "registry": registry.judge(run, hosts, seconds, latencies.names),
         "stages": stages.judge(
@@ -180,19 +185,22 @@ def judge(run: RunDirectory) -> Run:
 
 def _within(down: Sequence[Outage], hold: range) -> int:
     """The deaths after which the hold went on for as long as a recovery may take."""
-    return sum(bool(hold) and hold.start <= outage.injected_at and outage.recovery.stop <= hold.stop for outage in down)
+    return sum(
+        bool(hold and outage.recovery) and hold.start <= outage.injected_at and outage.recovery.stop <= hold.stop
+        for outage in down
+    )
 
 
 def _concerning(plan: dict[str, Any], name: str, not_judged: list[str]) -> list[RuleSpec]:
     """The rules for this run; what it gives nothing to judge by is added to `not_judged`, with the reason."""
-    settings = plan["settings"]
-    specs = _specs(plan, name)
+    scenario, settings = plan["scenario"], plan["settings"]
+    meant = [rule for rule in _specs(plan, name) if rule.is_about(scenario, settings)]
     not_judged += [
         f"{rule.name}: {rule.when} is {settings.get(rule.when)}"
-        for rule in specs
-        if rule.concerns(plan["scenario"], {rule.when: True}) and not rule.concerns(plan["scenario"], settings)
+        for rule in meant
+        if not rule.concerns(scenario, settings)
     ]
-    return [rule for rule in specs if rule.concerns(plan["scenario"], settings)]
+    return [rule for rule in meant if rule.concerns(scenario, settings)]
 
 
 def _specs(plan: dict[str, Any], name: str) -> list[RuleSpec]:
@@ -270,25 +278,33 @@ def _all_causes(hosts: Iterable[HostSamples]) -> Iterable[Cause]:
         yield from host.causes
 
 
-def _messages(hosts: Sequence[HostSamples], seconds: int, latencies: Latencies) -> Messages:
+def _messages(hosts: Sequence[HostSamples], seconds: int, latencies: Latencies, down: Sequence[Outage]) -> Messages:
     """The messages intended in the hold: a slip for each that was sent, a response for each answered or given up."""
     intended = sum(row.counts["intended"] for host in hosts for row in host.client.values() if row.phase == "hold")
     causes = _count_causes(hosts, "message_error", "hold")
     timeouts = causes["timeout"]
-    errors, answered = causes.total() - timeouts, latencies.responses - timeouts
+    refused = sum(
+        each.count
+        for each in _all_causes(hosts)
+        if (each.kind, each.phase, each.cause) == ("message_error", "hold", STATE_UNAVAILABLE)
+        and any(outage.excuses_refusals(each.t) for outage in down)
+    )
+    errors, answered = causes.total() - timeouts - refused, latencies.responses - timeouts
+    asked = intended - refused
     # A generator that was interrupted has answers of a second that it did not come to write a row for.
-    missing = max(0, intended - answered)
+    missing = max(0, asked - answered)
     return Messages(
         intended=intended,
         sent=latencies.sent,
         answered=answered,
         errors=errors,
         timeouts=timeouts,
-        unanswered=max(0, intended - answered - errors - timeouts),
-        error_rate=missing / intended if intended else None,
+        unanswered=max(0, asked - answered - errors - timeouts),
+        error_rate=missing / asked if asked else None,
         rate_per_s=answered / seconds if seconds else None,
         error_causes=dict(causes),
-        error_rate_interval=share_interval(missing, intended),
+        error_rate_interval=share_interval(missing, asked),
+        refused=refused,
     )
 
 
@@ -296,8 +312,8 @@ def _messages(hosts: Sequence[HostSamples], seconds: int, latencies: Latencies) 
 class Latencies:
     """Percentiles over the hold, less recoveries; `responses` and `sent` are the samples in all of it.
 
-    `away` is of all messages that waited for their session to come back, `names` what the registry was asked for, by
-    its tags.
+    `away` is of all messages that waited for their session to come back, `stateless` of those answered while the state
+    was down, `names` what the registry was asked for, by its tags.
     """
 
     response: Percentiles
@@ -305,6 +321,7 @@ class Latencies:
     slip: Percentiles
     fan_out: Percentiles
     away: Percentiles
+    stateless: Percentiles
     responses: int
     sent: int
     names: Mapping[str, Distribution]
@@ -314,6 +331,7 @@ def _latencies(
     run: RunDirectory,
     hosts: Sequence[HostSamples],
     recovering: frozenset[int],
+    without: frozenset[int],
     others: Mapping[str, Distribution],
 ) -> Latencies:
     """Response, service, slip and fan-out; the time line by the second falls out on the way.
@@ -321,6 +339,7 @@ def _latencies(
     What is logged under the tags of `others` in the hold is added to these.
     """
     whole = {tag: Distribution() for tag in (*_TAGS, *registry.TAGS)}
+    stateless = Distribution()
     samples: Counter[str] = Counter()
     with TimelineWriter(run.timeline, hosts) as timeline:
         for t, merged in merge_by_second(sorted(run.histograms.glob("*.hlog"))):
@@ -328,6 +347,8 @@ def _latencies(
             for (phase, tag), histogram in merged.items():
                 if tag == "response":
                     response.add(histogram)
+                    if t in without and phase == "hold":
+                        stateless.add(histogram)
                 # Beside those of all of the hold.
                 if tag in others and phase == "hold":
                     others[tag].add(histogram)
@@ -341,7 +362,17 @@ def _latencies(
             timeline.add(t, response)
     write_curves(run.percentiles, whole)
     response_ms, service_ms, slip_ms, fan_out_ms, away_ms = (whole[tag].percentiles() for tag in _TAGS)
-    return Latencies(response_ms, service_ms, slip_ms, fan_out_ms, away_ms, samples["response"], samples["slip"], whole)
+    return Latencies(
+        response=response_ms,
+        service=service_ms,
+        slip=slip_ms,
+        fan_out=fan_out_ms,
+        away=away_ms,
+        stateless=stateless.percentiles(),
+        responses=samples["response"],
+        sent=samples["slip"],
+        names=whole,
+    )
 
 
 def _failures(run: RunDirectory) -> list[str]:

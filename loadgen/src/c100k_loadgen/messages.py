@@ -24,8 +24,10 @@ SUBSCRIBE_ID = -1
 INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 RESOURCE_UPDATED = "notifications/resources/updated"
-#: A server that cannot use the state of its sessions now asks their clients to go elsewhere.
+#: A server that cannot use the state of its sessions now asks their clients to go elsewhere, and tells them when it can
+#: again.
 UNAVAILABLE = "notifications/c100k/unavailable"
+AVAILABLE = "notifications/c100k/available"
 
 #: Errors of servers whose sessions outlive connections: the session is not there (any more); the state cannot be used
 #: now; the session is elsewhere by now.

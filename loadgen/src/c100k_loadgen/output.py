@@ -26,7 +26,7 @@ SECONDS_COLUMNS = (
 CAUSES_COLUMNS = ("t", "phase", "kind", "target", "cause", "count")
 FAN_OUT_COLUMNS = ("moment", "target", "listeners", "delivered", "duplicated", "last_ms")
 RESUMPTIONS_COLUMNS = ("session", "lost_at", "cause", "from", "to", "attempts", "resumed_at", "missed", "outcome")
-OPERATIONS_COLUMNS = ("t", "session", "operation", "attempt", "outcome")
+OPERATIONS_COLUMNS = ("t", "target", "session", "operation", "attempt", "outcome")
 CALLS_COLUMNS = ("t", "call", "sent", "answered")
 COUNTERS_COLUMNS = ("session", "acked", "last_operation", "counter")
 NAMES_COLUMNS = ("name", "target", "node", "acked", "version", "outcome", "found_node", "found_value")
@@ -150,9 +150,10 @@ class WorkerFiles:
         end = resumption.attempts, resumed_at, resumption.missed, resumption.outcome
         self._append("-resumptions.csv", RESUMPTIONS_COLUMNS, (resumption.session, lost_at, *rest, *end))
 
-    def operation(self, t: float, session: int, operation: int, attempt: int, outcome: int | str) -> None:
-        """What became of one attempt at an operation: the counter that was acknowledged, `error` or `unknown`."""
-        self._append("-operations.csv", OPERATIONS_COLUMNS, (self._unix(t), session, operation, attempt, outcome))
+    def operation(self, t: float, target: str, session: int, operation: int, attempt: int, outcome: int | str) -> None:
+        """What became of one attempt at an operation: its counter, or `refused`, `error` or `unknown`."""
+        row = self._unix(t), target, session, operation, attempt, outcome
+        self._append("-operations.csv", OPERATIONS_COLUMNS, row)
 
     def counter(self, session: int, acked: int, last_operation: int, counter: int | None) -> None:
         """What a session had acknowledged at last and asked for at last, and its counter if that could be read."""

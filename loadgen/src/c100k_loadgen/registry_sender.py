@@ -284,5 +284,5 @@ def _who(value: Any) -> tuple[str, int]:
     return name, int(version) if version.isdecimal() else -1
 
 
-def _none(t: float, session: int, operation: int, attempt: int, outcome: int | str) -> None:
+def _none(t: float, target: str, session: int, operation: int, attempt: int, outcome: int | str) -> None:
     """There are no increments."""

@@ -260,7 +260,7 @@ class Sender:
         _, intended, sent, text = outstanding
         response_s = now - intended
         if response_s > self._timeout_s:
-            self._give_up(connection, intended, now)
+            self._give_up(request_id, connection, intended, now)  # type: ignore[arg-type]
             return
         result = message.result
         if message.error is not None or (result is not None and result.isError):
@@ -330,7 +330,7 @@ class Sender:
             expired.append(request_id)
         for request_id in expired:
             connection, intended, *_ = self._take(request_id)
-            self._give_up(connection, intended, now)
+            self._give_up(request_id, connection, intended, now)
             self._given_up[request_id] = connection
             if len(self._given_up) > _GIVEN_UP_KEPT:
                 oldest, _ = self._given_up.popitem(last=False)
@@ -340,7 +340,7 @@ class Sender:
         """An outstanding request, which is not outstanding any more."""
         return self.outstanding.pop(request_id)
 
-    def _give_up(self, connection: Connection, intended: float, now: float) -> None:
+    def _give_up(self, request_id: int, connection: Connection, intended: float, now: float) -> None:
         self._went_wrong(intended, connection.target, "timeout")
         self._recorders_of(intended).response.record(int((now - intended) * 1e6))
 

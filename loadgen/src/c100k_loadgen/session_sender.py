@@ -13,12 +13,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
 from c100k_loadgen.calls import Calls
 from c100k_loadgen.connection import Connection, State
 from c100k_loadgen.messages import (
+    AVAILABLE,
     SESSION_MOVED,
     STATE_UNAVAILABLE,
     UNAVAILABLE,
@@ -40,8 +42,16 @@ _GOLDEN_RATIO = 0.6180339887498949
 #: What a server that cannot use its state is given at least, whatever it asks for.
 _RETRY_LEAST_S = 0.1
 
-#: time, session, operation, attempt, outcome
-OnOperation = Callable[[float, int, int, int, int | str], None]
+#: time, target, session, operation, attempt, outcome
+OnOperation = Callable[[float, str, int, int, int, int | str], None]
+
+
+class OnAvailability(Protocol):
+    def __call__(self, target: str, *, is_available: bool) -> None: ...
+
+
+def _regardless(target: str, *, is_available: bool) -> None:
+    """Nobody wants to know."""
 
 
 def evenly_spread(request_id: int) -> float:
@@ -53,8 +63,9 @@ class SessionSender(Sender):
     """A sender whose `live` holds one connection for each session, its last one when it is away.
 
     `increments` is the share of messages that are increments, unless the session has one unanswered already.
-    `on_operation` gets what became of each attempt at one: its time, session, operation, attempt, and the counter,
-    `error` or `unknown`. `heard_from` counts the messages of each target.
+    `on_operation` gets what became of each attempt at one: its time, target, session, operation, attempt, and the
+    counter, `refused` for want of state, `error` or `unknown`. `heard_from` counts the messages of each target, and
+    `on_availability` is told what these say of their state.
     """
 
     def __init__(
@@ -74,6 +85,8 @@ class SessionSender(Sender):
         self.heard_from: Counter[str] = Counter()
         self._increments = increments
         self._on_operation = on_operation
+        self.on_availability: OnAvailability = _regardless
+        self._refused: set[int] = set()  # outstanding requests that are to be asked again for want of state
         self._held_up: set[int] = set()  # outstanding requests whose sessions have been away meanwhile
         self._later: list[tuple[float, int, Connection]] = []  # heap of requests that are to be sent again
 
@@ -179,7 +192,8 @@ class SessionSender(Sender):
         cause = ""
         if error is not None or (result is not None and result.isError):
             if request_id == session.increment_id:
-                self._attempt_ended(session, "error", now)
+                is_refusal = error is not None and error.code == STATE_UNAVAILABLE
+                self._attempt_ended(session, "refused" if is_refusal else "error", now)
             if error is not None and self._is_to_be_repeated(connection, request_id, error, now):
                 return
             cause = "rpc_error"
@@ -199,8 +213,9 @@ class SessionSender(Sender):
         _, intended, sent, _ = self._take(request_id)
         response_s = now - intended
         if response_s > self._timeout_s:
-            self._give_up(connection, intended, now)
+            self._give_up(request_id, connection, intended, now)
             return None
+        self._refused.discard(request_id)
         if cause:
             self._tally.message_error(self._phase_of(intended), connection.target, cause)
             return None
@@ -216,11 +231,11 @@ class SessionSender(Sender):
     def _told(
         self, connection: Connection, request_id: int | str | None, method: str, params: Positioned | None
     ) -> None:
-        """The server asks, or notifies: it says how far the session has come, or that it should go elsewhere."""
+        """The server asks, or notifies: it says how far the session has come, or whether state can be used there."""
         if params is not None and params.meta is not None and params.meta.event_id:
             resumable(connection).session.event_id = params.meta.event_id
-        if method == UNAVAILABLE:
-            connection.fail("unavailable")
+        if method in (AVAILABLE, UNAVAILABLE):
+            self.on_availability(connection.target, is_available=method == AVAILABLE)
         else:
             self._asked(connection, request_id, method)
 
@@ -232,6 +247,7 @@ class SessionSender(Sender):
         elif error.code == STATE_UNAVAILABLE:
             again_at = now + max(_RETRY_LEAST_S, error.retry_after_s) * random.uniform(1, 1.5)
             heapq.heappush(self._later, (again_at, request_id, connection))
+            self._refused.add(request_id)
         return error.code in (SESSION_MOVED, STATE_UNAVAILABLE)
 
     def expire(self, now: float) -> None:
@@ -241,6 +257,14 @@ class SessionSender(Sender):
             # Over another connection it has been sent again already.
             if connection.state is State.LIVE and request_id in self.outstanding:
                 connection.write(self._line(resumable(connection).session, request_id))
+
+    def _give_up(self, request_id: int, connection: Connection, intended: float, now: float) -> None:
+        """One that the server has refused for want of state is no time-out: it was answered."""
+        if request_id in self._refused:
+            self._refused.remove(request_id)
+            self._went_wrong(intended, connection.target, "state_unavailable")
+        else:
+            super()._give_up(request_id, connection, intended, now)
 
     def drop_lost(self) -> None:
         """What is unanswered waits for its session."""
@@ -262,7 +286,9 @@ class SessionSender(Sender):
         """What the last attempt at an increment came to, unless that is known already."""
         if session.in_flight:
             session.in_flight = False
-            self._on_operation(now, session.number, session.operation, session.attempt, outcome)
+            assert session.connection is not None
+            target = session.connection.target
+            self._on_operation(now, target, session.number, session.operation, session.attempt, outcome)
             if isinstance(outcome, int):
                 session.settled = True
                 session.acked = max(session.acked, outcome)

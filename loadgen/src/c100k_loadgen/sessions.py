@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from c100k_loadgen.assignment import Assignment
 from c100k_loadgen.connection import Connection, State
+from c100k_loadgen.departures import Departures
 from c100k_loadgen.fail_over import FailOver
 from c100k_loadgen.opener import Opener, destination
 from c100k_loadgen.output import WorkerFiles
@@ -57,6 +58,8 @@ class Sessions:
         # All sessions of one target are to be on their way within the spread.
         pace_per_s = assignment.connections / len(plan.targets) / plan.resume_spread_s
         self._fail_over = FailOver(loop, plan.targets, self._is_up, self._held, self._resume, pace_per_s)
+        self._departures = Departures(loop, plan.targets, self._is_up, self._held, self._leave)
+        sender.on_availability = self._departures.told
         self._moving: dict[ResumableSession, Connection] = {}
         self._rebalancing: Rebalancing | None = None
         if plan.rebalance_per_s:
@@ -130,6 +133,7 @@ class Sessions:
     def stop(self) -> None:
         """Bring no session back any more."""
         self._move_no_more()
+        self._departures.stop()
         self._fail_over.stop()
         for probe in self._probes.values():
             probe.stop()
@@ -163,6 +167,11 @@ class Sessions:
                 connection.reset("target_dead")
         self._opener.give_up_target(target, "target_dead")
 
+    def _leave(self, target: str) -> None:
+        for connection in list(self._sender.live):
+            if connection.target == target and connection.state is State.LIVE:
+                connection.fail("unavailable")
+
     # What connections ask and tell their owner.
 
     @property
@@ -181,6 +190,7 @@ class Sessions:
             self._fail_over.resumed(session)
         self._tally.opened()
         self._sender.heard_from[connection.target] += 1
+        self._departures.told(connection.target, is_available=True)
         if last is None:
             self._sender.add(connection)
             return

@@ -75,6 +75,14 @@ def test_good_variables_pass(play: Play) -> None:
         ("c100k_transport=udp", "value of c100k_transport must be one of: tcp, http, got: udp."),
         ("c100k_connections=0", "c100k_connections (0) must be at least 1"),
         ("c100k_port=7001", "the four ports (7001, 7001, 7002, 7003) must differ"),
+        (
+            '{"c100k_faults": [{"at_s": 1, "kind": "death", "heal_after_s": 2}]}',
+            "The hosts of c100k_faults must be in the group servers",
+        ),
+        (
+            '{"c100k_faults": [{"at_s": 1, "kind": "state_down", "heal_after_s": 2}]}',
+            "state_down has no host, and needs c100k_resume",
+        ),
     ],
 )
 def test_bad_variables_are_refused(play: Play, variable: str, sentence: str) -> None:

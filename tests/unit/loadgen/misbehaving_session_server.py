@@ -154,6 +154,7 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
             case "sends_away":
                 self._send({"method": "notifications/c100k/unavailable"})
+                return False
             case "forgets" if COUNTS["tools/call"] == BREAKS_AFTER_CALLS:
                 SESSIONS.clear()
                 for each in CONNECTIONS:

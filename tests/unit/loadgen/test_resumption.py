@@ -14,6 +14,7 @@ from c100k import operations
 from c100k.run_directory import RunDirectory
 
 if TYPE_CHECKING:
+    from redis_cluster import RedisCluster
     from session_node import Node
     from tests.unit.loadgen.conftest import Run
 
@@ -121,6 +122,31 @@ def test_a_node_that_falls_silent_and_comes_back(nodes: list[Node], start: Calla
     assert found.unknown > 0, "what the silent node was asked for stayed open, and was asked again"
 
 
+def test_sessions_stay_where_they_are_when_the_state_is_nowhere(
+    nodes: list[Node], redis: RedisCluster, start: Callable[..., Run]
+) -> None:
+    run = start(hold_s=16, timeout_s=3, verify_s=20)
+    in_hold(run)
+    for index in range(len(redis.servers)):
+        redis.pause(index)
+    # Longer than all nodes take to say so, and than a client waits for another one to be better.
+    in_hold(run, 7)
+    for index in range(len(redis.servers)):
+        redis.resume(index)
+    assert run.finish().exit_code == 0, run.stderr
+    assert run.rows("resumptions") == []
+    assert run.causes("close").keys() == {"stop"}
+    # Only what needed state was given up, and all of it had been refused.
+    assert wrong_answers(run).keys() == {"state_unavailable"}
+    assert run.total("sent") == run.total("answered") + wrong_answers(run).total()
+    found = found_operations(run)
+    assert found.refused > SESSIONS
+    assert (found.lost, found.duplicated, found.reordered, found.unread) == (0, 0, 0, 0), found.violations
+    rows = [row for row in run.rows("operations") if row["outcome"] == "refused"]
+    assert {row["target"] for row in rows} == set("abc")
+    assert run.histogram("response", "hold").get_max_value() < 3.5e6
+
+
 def test_a_node_that_returns_gets_its_share_again(nodes: list[Node], start: Callable[..., Run]) -> None:
     run = start(rebalance_per_s=100, hold_s=9)
     in_hold(run)
@@ -203,14 +229,17 @@ def test_a_session_that_has_moved_is_resumed(run: Run) -> None:
 
 
 @pytest.mark.scenario("resumable sends_away", **RESUME)
-def test_a_server_that_sends_its_clients_away_is_left(run: Run) -> None:
-    check_nothing_lost(run, "unavailable")
+def test_a_server_that_sends_its_clients_away_is_kept_where_there_is_no_other(run: Run) -> None:
+    found = check_whole(run)
+    assert run.rows("resumptions") == []
+    assert run.causes("close").keys() == {"stop"}
+    assert found.acknowledged == found.operations > 0
 
 
 @pytest.mark.scenario("resumable unavailable", **RESUME)
 def test_a_server_that_cannot_use_its_state_is_asked_again(run: Run) -> None:
     found = check_nothing_lost(run, "eof")
-    assert found.errors > 0
+    assert found.refused > 0
     refused = run.causes("connect_error")
     assert refused.keys() == {"state_unavailable"}
     assert refused["state_unavailable"] > 2

@@ -41,6 +41,7 @@ START_TIMEOUT_S = 2.0
 # How many clients are told in one turn of the loop.
 BATCH = 250
 UNAVAILABLE = notification_line("notifications/c100k/unavailable", {"retryAfterMs": RETRY_AFTER_MS})
+AVAILABLE = notification_line("notifications/c100k/available", {})
 
 
 class SharedState:
@@ -69,9 +70,13 @@ class SharedState:
         self.events.flush()
         self._registry.beat()
         is_member = self.store.is_member()
-        if self._was_member and not is_member:
-            self._lookups.flush()
-            self._telling = asyncio.get_running_loop().create_task(self._tell_unavailable())
+        if is_member != self._was_member:
+            if not is_member:
+                self._lookups.flush()
+            if self._telling is not None:
+                self._telling.cancel()  # those who have not heard of the last change need not
+            line = AVAILABLE if is_member else UNAVAILABLE
+            self._telling = asyncio.get_running_loop().create_task(self._tell(line))
         self._was_member = is_member
         figures, redis, sessions = self._figures, self.redis.figures, self.store.figures
         figures[REDIS_UP] = self.redis.healthy
@@ -85,13 +90,13 @@ class SharedState:
         figures[SESSIONS_CLAIMED] = sessions.claimed
         figures[SESSIONS_FENCED] = sessions.fenced
 
-    async def _tell_unavailable(self) -> None:
-        """Have the clients whose sessions are stored go elsewhere."""
+    async def _tell(self, line: bytes) -> None:
+        """Tell the clients whose sessions are stored: that they go elsewhere if they can, or need not any more."""
         for position, session in enumerate(list(self.store.held.values())):
             if position % BATCH == BATCH - 1:
                 await asyncio.sleep(0)
             if session.outlet is not None:
-                self._figures[SENT] += session.outlet.send(UNAVAILABLE)
+                self._figures[SENT] += session.outlet.send(line)
 
 
 @asynccontextmanager

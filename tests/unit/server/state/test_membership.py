@@ -57,6 +57,7 @@ def test_a_node_that_is_cut_off_takes_no_sessions(nodes: Callable[..., Any], red
     for index in range(8):
         redis.resume(index)
     server.wait_until(lambda: is_ready(server))
+    assert client.receive()["method"] == "notifications/c100k/available"
     server.wait_until(lambda: "result" in late.request("initialize", OFFER))
 
 

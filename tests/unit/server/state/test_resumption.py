@@ -42,7 +42,7 @@ class Resumable:
 
     def call(self, name: str, **arguments: Any) -> Any:
         answer = self.client.request("tools/call", {"name": name, "arguments": arguments}, 7)
-        while answer and answer.get("method") == "notifications/c100k/unavailable":
+        while answer and "id" not in answer:
             answer = self.client.receive()
         return answer["result"].get("structuredContent", answer["result"]) if "result" in answer else answer["error"]
 

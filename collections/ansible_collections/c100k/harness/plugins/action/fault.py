@@ -24,6 +24,7 @@ class ActionModule(ActionBase):
                 "name": arguments.get("name", "fault"),
                 "state": arguments["state"],
                 **({"kind": arguments["kind"]} if arguments.get("kind") else {}),
+                **({"up_at": result["up_at"]} if "up_at" in result else {}),
                 "dropped_packets": result["dropped_packets"],
                 "units": result["units"],
             }

@@ -19,7 +19,7 @@ description:
   - V(death) kills the units of O(units) with SIGKILL and keeps them down. V(silent_death) first drops what comes to
     the O(service_ports) and leaves from them, and the O(peer_ports) both ways, so that clients and peers are told
     nothing of the death, neither by a FIN nor by a RST. V(partition) drops the O(peer_ports) both ways and kills
-    nothing.
+    nothing. V(state_down) is a V(death) of what holds the state of others, on all its hosts at once.
 author:
   - The c100k authors (@c100k)
 options:
@@ -30,7 +30,7 @@ options:
   kind:
     description: What to do to the host. Needed for O(state=injected).
     type: str
-    choices: [death, silent_death, partition]
+    choices: [death, silent_death, partition, state_down]
   state:
     description: Whether the host is to have the fault.
     type: str
@@ -89,6 +89,10 @@ at:
   description: When the fault took effect, or was gone, by the host's clock in seconds since 1970.
   returned: when changed, not in check mode
   type: float
+up_at:
+  description: When the units had started again, by the same clock.
+  returned: when healed, not in check mode
+  type: float
 units:
   description: The states of the units, as systemd names them.
   returned: when changed, not in check mode
@@ -133,7 +137,7 @@ class Fault:
         self.directory.mkdir(parents=True)
         try:
             self.arm(units, parameters["expiry_s"])
-            if parameters["kind"] != "death":
+            if parameters["kind"] in ("silent_death", "partition"):
                 service_ports = parameters["service_ports"] if parameters["kind"] == "silent_death" else []
                 self.run(["nft", "-f", "-"], data=ruleset(self.table, service_ports, parameters["peer_ports"]))
             at = time.time()
@@ -156,7 +160,7 @@ class Fault:
         states = self.wait_for(units, lambda state: state == "active", "did not start again")
         if self.tables():
             self.module.fail_json(msg=f"The nftables table {self.table} is still there; delete it with nft.")
-        return {"at": at, "units": states, "dropped_packets": dropped}
+        return {"at": at, "up_at": time.time(), "units": states, "dropped_packets": dropped}
 
     def arm(self, units, expiry_s):
         """See to it that systemd does not restart the units, and that the host heals itself if nobody does."""
@@ -251,7 +255,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "default": "fault"},
-            "kind": {"type": "str", "choices": ["death", "silent_death", "partition"]},
+            "kind": {"type": "str", "choices": ["death", "silent_death", "partition", "state_down"]},
             "state": {"type": "str", "choices": ["injected", "healed"], "required": True},
             "units": {"type": "list", "elements": "str", "default": []},
             "service_ports": {"type": "list", "elements": "int", "default": []},

@@ -58,6 +58,11 @@ options:
         description: A setting of the run; where that is 0 there is nothing to judge.
         type: str
         default: ""
+      faults:
+        description: Kinds of faults, of which the run must have had one to be judged by it; any run, when empty.
+        type: list
+        elements: str
+        default: []
   run_dir:
     description: The run directory. It must have been judged.
     type: path

@@ -10,7 +10,7 @@ import msgspec
 
 from c100k.operations import ERROR, REFUSED, UNKNOWN, attempts
 from c100k.outages import NEAR_S
-from c100k.recovery import SOON_S, STATE_DOWN, Fault, read_by_host
+from c100k.recovery import SOON_S, STATE_DOWN, Fault, read_by_host, read_faults
 from c100k.run_directory import RunDirectory
 from c100k.samples import ON_PURPOSE, STATE_UNAVAILABLE, HostSamples
 
@@ -88,10 +88,12 @@ def _span(parts: Sequence[Fault]) -> Span:
 
 
 def judge(run: RunDirectory, hosts: Sequence[HostSamples], servers: frozenset[str], hold: range) -> list[StateLoss]:
-    """What became of each."""
-    found = spans(run)
-    ends = [*(span.began_at for span in found), math.inf][1:]
-    return [_loss(run, span, end, hosts, servers, hold) for span, end in zip(found, ends, strict=True)]
+    """What became of each, until the next fault of whatever kind."""
+    began = [fault.injected_at for fault in read_faults(run.faults)]
+    return [
+        _loss(run, span, min((at for at in began if at > span.down_at), default=math.inf), hosts, servers, hold)
+        for span in spans(run)
+    ]
 
 
 def _loss(
@@ -124,7 +126,7 @@ def _loss(
 
 
 class _Writes:
-    """The attempts at increments, from the beginning of one loss to that of the next."""
+    """The attempts at increments, from the beginning of one loss to the next fault."""
 
     def __init__(self, span: Span, end: float, servers: frozenset[str]) -> None:
         self.refused = self.unknown = self.acknowledged = 0

@@ -30,7 +30,7 @@ def test_connections_outlive_the_death_of_all_of_redis(harness: Harness, tmp_pat
     assert loss["closes"] == run["connections"]["unexplained_closes"] == run["connections"]["explained_closes"] == 0
     assert run["connections"]["close_causes"].keys() == {"stop"}
     assert run["connections"]["held_min"] == 400
-    # Four of five messages are echoes; the first increments that are refused are those of whole sessions.
+    # Four of five messages are echoes, and so is what falls due while an increment of its session is under way.
     assert loss["answered"] > 1000
     assert loss["failed"] == 0
     messages = run["messages"]

@@ -177,6 +177,15 @@ def test_a_server_that_never_acknowledges_again_is_not_back(down: RawRun) -> Non
     assert "usable (s)" in broken_rules(figures)
 
 
+def test_what_a_later_fault_has_refused_is_not_of_this_one(down: RawRun) -> None:
+    run = write(down, [*ATTEMPTS, (UP + 4.5, "node2", 5, 3, 1, "refused")])
+    own = {"host": "node2", "name": "outage", "state": "injected", "kind": "partition"}
+    with run.faults.open("a") as faults:
+        faults.write(json.dumps({"at": UP + 4.0, **own}) + "\n")
+    figures = judge(run)
+    assert (figures["state_loss"][0]["refused"], figures["state_loss"][0]["back_s"]) == (2, 2.5)
+
+
 def test_a_write_that_went_down_with_the_state_is_lost(down: RawRun) -> None:
     figures = judge(write(down, counter=1))
     assert figures["writes"]["lost"] == 1

@@ -17,9 +17,10 @@ from __future__ import annotations
 import csv
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from c100k.outages import Outage
 from c100k.record import Ledger
@@ -126,7 +127,8 @@ class Total:
     """All hosts in the second `t`. `kernel` is in connections: half of the sockets, as both ends are counted.
 
     `reopening` connections the plan had closed and the client had not opened again by the end of the second; at either
-    end of it there were `on_their_way` at most, and no more than these may be missing at server and kernel.
+    end of it, and while it was counted, there were `on_their_way` at most, and no more than these may be missing at
+    server and kernel.
 
     The connections `beside` the load, of publishers and probes, are in all three counts, but are not what is held.
     Where the kernel is no witness, client and server are. While sessions are on their way to another host there is no
@@ -151,13 +153,26 @@ class Total:
         return max(0, min(witnesses) - self.beside)
 
 
-def totals(ledger: Iterable[Entry], beside: Callable[[int], int], outages: Sequence[Outage] = ()) -> list[Total]:
-    """The seconds for which every host gave all its counts; `beside` tells the connections that are not held in one."""
+def totals(
+    ledger: Iterable[Entry],
+    beside: Callable[[int], int],
+    outages: Sequence[Outage] = (),
+    on_their_way: Mapping[int, int] = MappingProxyType({}),
+) -> list[Total]:
+    """The seconds for which every host gave all its counts; `beside` tells the connections that are not held in one,
+    and `on_their_way` those that the plan had closed, at most, while it was counted."""
     by_second: dict[int, list[Entry]] = {}
     for entry in ledger:
         by_second.setdefault(entry.t, []).append(entry)
     return [
-        _total(t, group, by_second.get(t - 1, []), beside(t), not any(_unsettled(outage, t) for outage in outages))
+        _total(
+            t,
+            group,
+            by_second.get(t - 1, []),
+            beside(t),
+            on_their_way.get(t, 0),
+            kernel_counts=not any(_unsettled(outage, t) for outage in outages),
+        )
         for t, group in sorted(by_second.items())
         if all(entry.complete for entry in group)
     ]
@@ -167,12 +182,14 @@ def _unsettled(outage: Outage, t: int) -> bool:
     return outage.injected_at - 1 <= t <= outage.sockets_settled_at
 
 
-def _total(t: int, group: list[Entry], before: list[Entry], beside: int, kernel_counts: bool) -> Total:
+def _total(
+    t: int, group: list[Entry], before: list[Entry], beside: int, counted_away: int, *, kernel_counts: bool
+) -> Total:
     client = sum(entry.client or 0 for entry in group)
     server = sum(entry.server or 0 for entry in group)
     sockets = sum(entry.kernel or 0 for entry in group)
     reopening = sum(entry.reopening for entry in group)
-    on_their_way = max(reopening, sum(entry.reopening for entry in before))
+    on_their_way = max(reopening, sum(entry.reopening for entry in before), counted_away)
     # What the client had when the second began, by host, where that may be something else than at its end.
     earlier = {entry.host: entry.client for entry in before} if on_their_way else {}
     had = {entry.host: _or(earlier.get(entry.host), entry.client or 0) for entry in group}

@@ -102,7 +102,8 @@ def judge(run: RunDirectory) -> Run:
     entries = ledger.entries(hosts, servers, loadgens, start, down)
     ledger.write(run.ledger, entries)
     publishers = fan_out.publishers(hosts)
-    totals = ledger.totals(entries, lambda t: publishers + outages.probes(hosts, down, t), down)
+    on_their_way = planned_closes.on_their_way(run, hosts)
+    totals = ledger.totals(entries, lambda t: publishers + outages.probes(hosts, down, t), down, on_their_way)
     hold = [total for total in totals if total.t in seconds and total.t not in recovering]
     target = int(plan["settings"]["c100k_connections"])
     staged = stages.distributions(plan["settings"].get("c100k_stages", []))

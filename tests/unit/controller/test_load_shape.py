@@ -96,6 +96,49 @@ def test_what_churn_does_not_explain_is_missing_and_disagrees(raw_run: RawRun) -
     assert run.verdict != "PASS"
 
 
+def churn_while_counted(raw_run: RawRun, away_s: float) -> None:
+    """Of the first host's connections to the second, three are closed just when each second of the hold is counted, and
+    are back before the client counts."""
+    client, server = raw_run.hosts
+    client.plan = {"churn_per_s": 3, "timeout_s": 0.5}
+    rows = [[k, "churn", t + 0.02, t + 0.02 + away_s, 3.5, 0, 0] for t in HOLD for k in range(3)]
+    client.others["reopenings"] = [REOPENINGS, *rows]
+    client.logged_us["churn_connect"] = [3500] * len(rows)
+    for t in HOLD:
+        client.causes.append((t, "hold", "close", "node2", "churn", 3))
+        server.server[t] -= 3
+        for host in raw_run.hosts:
+            host.kernel[t] -= 3
+
+
+def test_what_is_on_its_way_just_when_it_is_counted_is_held(raw_run: RawRun) -> None:
+    churn_while_counted(raw_run, 0.2)
+
+    run = judge(raw_run, c100k_churn_per_s=3)
+
+    assert (run.verdict, run.reasons) == ("PASS", [])
+    assert (run.connections.peak, run.connections.held_min, run.ledger.disagreement) == (200, 200, 0)
+
+
+def test_no_more_than_are_on_their_way_at_once_may_be_missing(raw_run: RawRun) -> None:
+    churn_while_counted(raw_run, 0.2)
+    for t in HOLD:
+        raw_run.hosts[1].server[t] -= 2
+
+    run = judge(raw_run, c100k_churn_per_s=3)
+
+    assert (run.connections.held_min, run.ledger.disagreement) == (198, 2)
+    assert run.verdict != "PASS"
+
+
+def test_what_takes_longer_than_an_attempt_may_take_is_missing(raw_run: RawRun) -> None:
+    churn_while_counted(raw_run, 0.6)
+
+    run = judge(raw_run, c100k_churn_per_s=3)
+
+    assert (run.connections.held_min, run.ledger.disagreement) == (197, 3)
+
+
 def test_what_is_overdue_is_missing(raw_run: RawRun) -> None:
     churn(raw_run)
     host = raw_run.hosts[0]

@@ -27,7 +27,7 @@ class NoRunError(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """A run, and when Prometheus saw it, in seconds since the epoch."""
+    """A run, and from when to when it is drawn, in seconds since the epoch."""
 
     url: str
     name: str
@@ -38,6 +38,8 @@ class Run:
 def find(url: str, name: str | None) -> Run:
     """The run with this name, or the one whose name sorts last, as the dashboards choose it.
 
+    It ends with its hold, if it came to that: then what is the last value is none of the winding down.
+
     Raises:
         NoRunError: Prometheus has not seen it in the last 30 days.
     """
@@ -47,11 +49,13 @@ def find(url: str, name: str | None) -> Run:
             raise NoRunError(f"{url} has not seen any run")
         name = max(names)
     now = time.time()
-    hours = _times(url, name, now - LOOK_BACK_S, now + COARSE_STEP_S, COARSE_STEP_S)
+    hours = _times(url, _seen(name, COARSE_STEP_S), now - LOOK_BACK_S, now + COARSE_STEP_S, COARSE_STEP_S)
     if not hours:
         raise NoRunError(f"{url} has not seen the run {name} in the last 30 days")
-    runs = _times(url, name, hours[0] - COARSE_STEP_S, hours[-1], DEFAULT_INTERVAL_S)
-    return Run(url, name, runs[0] - DEFAULT_INTERVAL_S, runs[-1])
+    span = (hours[0] - COARSE_STEP_S, hours[-1], DEFAULT_INTERVAL_S)
+    watched = _times(url, _seen(name, DEFAULT_INTERVAL_S), *span)
+    held = _times(url, f'run:c100k_hold:min{{run="{name}"}} == 1', *span)
+    return Run(url, name, watched[0] - DEFAULT_INTERVAL_S, (held or watched)[-1])
 
 
 def drawing(dashboard: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -89,12 +93,16 @@ def _answer(run: Run, expression: str, interval: str | None) -> dict[str, Any]:
     return {"step_s": step_s, "series": _range(run.url, expression, start_s, end_s, step_s)}
 
 
-def _times(url: str, name: str, start_s: float, end_s: float, step_s: int) -> list[float]:
-    """The ends of the steps in which Prometheus has values of the run."""
-    expression = f'count(count_over_time(up{{run="{name}"}}[{step_s}s]))'
+def _times(url: str, expression: str, start_s: float, end_s: float, step_s: int) -> list[float]:
+    """The steps at which the expression of a single series has a value."""
     return [
         float(moment) for series in _range(url, expression, start_s, end_s, step_s) for moment, _ in series["values"]
     ]
+
+
+def _seen(name: str, step_s: int) -> str:
+    """Has a value when Prometheus saw the run within a step."""
+    return f'count(count_over_time(up{{run="{name}"}}[{step_s}s]))'
 
 
 def _range(url: str, expression: str, start_s: float, end_s: float, step_s: int) -> list[dict[str, Any]]:

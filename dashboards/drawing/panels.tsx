@@ -1,5 +1,6 @@
 // One panel: Grafana's frame, and within it Grafana's component for its kind.
 import {
+  applyNullInsertThreshold,
   type DataFrame,
   dateTime,
   type FieldDisplay,
@@ -66,8 +67,11 @@ function NoData({ text = "No data", width, height }: { text?: string; width: num
 
 function Chart({ panel, data, timeRange, events, width, height }: Content) {
   const { legend } = panel.options as { legend: VizLegendOptions };
+  const span = { refFieldPseudoMin: timeRange.from.valueOf(), refFieldPseudoMax: timeRange.to.valueOf() };
+  // Where a series has no value for longer than a step, there is a gap: Grafana's panel sees to that before it draws.
+  const frames = data.map((frame) => applyNullInsertThreshold({ frame, ...span }));
   return (
-    <TimeSeries frames={data} timeRange={timeRange} timeZone="utc" width={width} height={height} legend={legend}>
+    <TimeSeries frames={frames} timeRange={timeRange} timeZone="utc" width={width} height={height} legend={legend}>
       {(config) => <Annotations config={config} events={events} />}
     </TimeSeries>
   );

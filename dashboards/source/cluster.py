@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from source.panels import LIMIT, board, chart, counts
-from source.prometheus import HOST, RUN
+from source.prometheus import HOST, RUN, limit
 
 
 def dashboard() -> Dashboard:
@@ -89,9 +89,9 @@ def dashboard() -> Dashboard:
                 "s",
                 {
                     "mean": f"run:c100k_registry_lookup_seconds:mean1m{{{RUN}}}",
-                    LIMIT: 'scalar(c100k_sla_limit{metric="registry.mean_us"}) / 1e6',
+                    LIMIT: f"{limit('registry.mean_us')} / 1e6",
                 },
-            )
+            ).no_value("No name was looked up.")
         )
         .with_panel(
             chart(

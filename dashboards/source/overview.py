@@ -5,11 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from source.panels import LIMIT, PLANNED, THIRD, board, chart, counts, figure
-from source.prometheus import P95_LIMIT, RUN
-
-
-def limit(metric: str) -> str:
-    return f'scalar(c100k_sla_limit{{metric="{metric}"}})'
+from source.prometheus import P95_LIMIT, RUN, limit
 
 
 def dashboard() -> Dashboard:
@@ -91,10 +87,10 @@ def dashboard() -> Dashboard:
         .with_panel(
             chart(
                 "Connections missing",
-                "Neither open, nor on their way back from a fault, nor closed as planned. In the ramp, all to come.",
+                "Neither open, nor on their way back from a fault, nor closed as planned, while the generators hold.",
                 "short",
                 {
-                    "missing": f"run:c100k_connections_missing:sum{{{RUN}}}",
+                    "missing": f"run:c100k_connections_missing:sum{{{RUN}}} and on (run) run:c100k_hold:min == 1",
                     LIMIT: limit("connections.missing_max"),
                 },
                 width=THIRD,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,9 +14,11 @@ import pytest
 from ansible.plugins.loader import init_plugin_loader
 
 from ..controller.conftest import RawHost, RawRun
+from . import ansible_programs
+from .ansible_programs import ROOT
 from .processes import running_prometheus
 
-COLLECTION = Path(__file__).resolve().parents[3] / "collections/ansible_collections/c100k/harness"
+COLLECTION = ROOT / "collections/ansible_collections/c100k/harness"
 # Plugins import what they share by its name in the collection.
 init_plugin_loader([str(COLLECTION.parents[2])])
 
@@ -54,25 +54,12 @@ class AdHoc:
 
     def __call__(self, module: str, arguments: dict[str, Any], *options: str) -> dict[str, Any]:
         """Its result, with what it printed in `stdout` and `stderr`."""
-        done = subprocess.run(
-            [
-                str(Path(sys.executable).with_name("ansible")),
-                *("localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"),
-                *("-m", f"c100k.harness.{module}", "-a", json.dumps(arguments), *options),
-            ],
-            cwd=self._home,
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(COLLECTION.parents[2]),
-                "ANSIBLE_HOME": str(self._home / "home"),
-                "ANSIBLE_CONFIG": str(COLLECTION.parents[3] / "ansible.cfg"),
-                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-                "LC_ALL": "C.UTF-8",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
+        done = ansible_programs.run(
+            "ansible",
+            self._home,
+            *("localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"),
+            *("-m", f"c100k.harness.{module}", "-a", json.dumps(arguments), *options),
+            ANSIBLE_CALLBACK_RESULT_FORMAT="json",
         )
         self.stdout, self.stderr = done.stdout, done.stderr
         said, status, result = (done.stdout + done.stderr).partition(" => {")

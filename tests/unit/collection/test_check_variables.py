@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from . import ansible_programs
 
 Play = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -20,7 +20,7 @@ PLAYBOOK = """\
 
 
 @pytest.fixture
-def play(tmp_path: Path, collection: Path) -> Play:
+def play(tmp_path: Path) -> Play:
     """Runs the role that every other role depends on, with an inventory of its own, as a user would."""
 
     def run(*arguments: str, inventory: str = "") -> subprocess.CompletedProcess[str]:
@@ -28,22 +28,7 @@ def play(tmp_path: Path, collection: Path) -> Play:
         (tmp_path / "hosts.yml").write_text(
             f"servers: {{hosts: {{a: {{}}}}}}\nloadgens: {{hosts: {{a: {{{inventory}}}}}}}\n"
         )
-        return subprocess.run(
-            [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.yml", "playbook.yml", *arguments],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(collection.parents[2]),
-                "ANSIBLE_HOME": str(tmp_path / "home"),
-                "ANSIBLE_CONFIG": str(collection.parents[3] / "ansible.cfg"),
-                "ANSIBLE_NOCOLOR": "1",
-                "LC_ALL": "C.UTF-8",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return ansible_programs.run("ansible-playbook", tmp_path, "-i", "hosts.yml", "playbook.yml", *arguments)
 
     return run
 

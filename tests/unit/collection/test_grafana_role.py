@@ -7,7 +7,6 @@ nothing to change.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from . import ansible_programs
+from .ansible_programs import ROOT
 from .conftest import AdHoc
 from .grafana_stub import TOKEN, GrafanaStub, Stored, serving
 
-ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOK = """\
 - hosts: monitoring
   gather_facts: false
@@ -39,18 +39,7 @@ INVENTORY = {
 
 def play(home: Path, playbook: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (home / "inventory.yml").write_text(json.dumps(INVENTORY))
-    return subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            *("-i", str(home / "inventory.yml"), str(playbook), *arguments),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_HOME": str(home / "home"), "LC_ALL": "C.UTF-8"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return ansible_programs.run("ansible-playbook", home, "-i", "inventory.yml", str(playbook), *arguments)
 
 
 @pytest.fixture

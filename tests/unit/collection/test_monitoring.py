@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
@@ -19,6 +18,7 @@ import pytest
 from c100k import prometheus, run_warnings
 from c100k.run_directory import RunDirectory
 
+from . import ansible_programs
 from .processes import wait_until
 
 RUN_ID = "20261123T101500Z-load"
@@ -42,38 +42,24 @@ INVENTORY = {
 class Run:
     """A run directory, and the role's part in it."""
 
-    def __init__(self, directory: Path, collection: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int) -> None:
         self.directory = directory / RUN_ID
         self.directory.mkdir()
         self.monitoring = self.directory / "monitoring"
         self.url = f"http://127.0.0.1:{port}"
         self._home = directory
-        self._environment = {
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(collection.parents[2]),
-            "ANSIBLE_HOME": str(directory / "home"),
-            "ANSIBLE_CONFIG": str(collection.parents[3] / "ansible.cfg"),
-            "LC_ALL": "C.UTF-8",
-            "PATH": f"{os.environ['PATH']}{os.pathsep}{prometheus.PROGRAMS}",
-        }
         self._given = {"monitoring_run_directory": str(self.directory), "monitoring_port": port}
         (directory / "playbook.yml").write_text(PLAYBOOK)
         (directory / "inventory.yml").write_text(json.dumps(INVENTORY))
 
     def play(self, wanted: str, *arguments: str, **given: Any) -> str:
         """What the playbook said; it must not fail."""
-        done = subprocess.run(
-            [
-                str(Path(sys.executable).with_name("ansible-playbook")),
-                *("-i", "inventory.yml", "playbook.yml", *arguments),
-                *("-e", json.dumps({**self._given, "wanted": wanted, **given})),
-            ],
-            cwd=self._home,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
+        done = ansible_programs.run(
+            "ansible-playbook",
+            self._home,
+            *("-i", "inventory.yml", "playbook.yml", *arguments),
+            *("-e", json.dumps({**self._given, "wanted": wanted, **given})),
+            PATH=f"{os.environ['PATH']}{os.pathsep}{prometheus.PROGRAMS}",
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -117,8 +103,8 @@ def port() -> int:
 
 
 @pytest.fixture
-def run(tmp_path: Path, collection: Path, port: int) -> Iterator[Run]:
-    run = Run(tmp_path, collection, port)
+def run(tmp_path: Path, port: int) -> Iterator[Run]:
+    run = Run(tmp_path, port)
     yield run
     if answers(run.url):
         run.play("stop")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +13,8 @@ import pytest
 
 from c100k_loadgen.plan import Abort, CallSpec, Plan, Storm
 from c100k_loadgen.plan_reader import read_plan
+
+from . import ansible_programs
 
 NAMES = ("node1", "node2", "node3", "node4")
 
@@ -40,23 +41,8 @@ def play(tmp_path: Path, collection: Path) -> Callable[..., subprocess.Completed
     (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"vars": local}, "servers": group, "loadgens": group}))
 
     def run(**variables: Any) -> subprocess.CompletedProcess[str]:
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
-        return subprocess.run(
-            [program, "-i", "hosts.yml", "playbook.yml", "-e", json.dumps(variables)],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(collection.parents[2]),
-                "ANSIBLE_HOME": str(tmp_path / "home"),
-                "ANSIBLE_CONFIG": str(collection.parents[3] / "ansible.cfg"),
-                "ANSIBLE_NOCOLOR": "1",
-                "LC_ALL": "C.UTF-8",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        asked = ("-i", "hosts.yml", "playbook.yml", "-e", json.dumps(variables))
+        return ansible_programs.run("ansible-playbook", tmp_path, *asked)
 
     return run
 

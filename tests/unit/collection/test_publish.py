@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -19,9 +18,10 @@ from c100k.record import Run
 from c100k.run_directory import RunDirectory
 
 from ..controller.conftest import HOLD, RawRun
+from . import ansible_programs
+from .ansible_programs import ROOT
 from .grafana_stub import TOKEN, GrafanaStub, serving
 
-ROOT = Path(__file__).resolve().parents[3]
 DASHBOARDS = {json.loads(path.read_text())["uid"] for path in (ROOT / "dashboards").glob("*.json")}
 NOBODY = "http://127.0.0.1:1"
 INVENTORY: dict[str, Any] = {
@@ -42,23 +42,11 @@ class End:
 
     def __call__(self, **given: str | bool) -> subprocess.CompletedProcess[str]:
         own = {"c100k_run_id": self.run.run_id, "c100k_runs_dir": str(self.run.path.parent)}
-        return subprocess.run(
-            [
-                str(Path(sys.executable).with_name("ansible-playbook")),
-                *("-i", str(self._home / "inventory.yml"), str(ROOT / "playbooks" / "stop.yml")),
-                *("-e", json.dumps({**own, **given})),
-            ],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "ANSIBLE_HOME": str(self._home / "home"),
-                "C100K_GRAFANA_TOKEN": TOKEN,
-                "LC_ALL": "C.UTF-8",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=180,
+        return ansible_programs.run(
+            "ansible-playbook",
+            self._home,
+            *("-i", "inventory.yml", str(ROOT / "playbooks" / "stop.yml"), "-e", json.dumps({**own, **given})),
+            C100K_GRAFANA_TOKEN=TOKEN,
         )
 
     @property

@@ -21,7 +21,6 @@ class ActionModule(ControllerAction):
 
     ARGUMENTS = {
         **grafana.ARGUMENTS,
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "run_dir": {"type": "path", "required": True},
         "dashboard_uid": {"type": "str", "default": ""},
     }

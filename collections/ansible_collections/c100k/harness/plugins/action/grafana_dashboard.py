@@ -21,7 +21,6 @@ class ActionModule(ControllerAction):
 
     ARGUMENTS = {
         **grafana.ARGUMENTS,
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "dashboard": {"type": "dict"},
         "path": {"type": "path"},
         "uid": {"type": "str"},
@@ -46,7 +45,7 @@ class ActionModule(ControllerAction):
         if stored is not None and not self._task.check_mode:
             served.delete(uid)
         before = {} if stored is None else {"dashboard": dict(stored.model)}
-        return {"changed": stored is not None, "uid": uid, "diff": difference(before, {})}
+        return {"changed": stored is not None, "uid": uid, "diff": grafana.difference(before, {})}
 
     def _save(self, served, model, arguments, stored):
         folders = {"": "", **served.folders()}
@@ -62,7 +61,7 @@ class ActionModule(ControllerAction):
         return {
             "changed": changed,
             "uid": model["uid"],
-            "diff": difference(
+            "diff": grafana.difference(
                 {} if stored is None else {"folder": before, "dashboard": stored.part(model)},
                 {"folder": folder, "dashboard": Dashboard(model, "").part(model)},
             ),
@@ -83,11 +82,3 @@ def wanted_model(arguments):
     if not isinstance(model, dict):
         raise AnsibleActionFail(f"{path} is no dashboard: it must hold an object.")
     return model
-
-
-def difference(before, after):
-    return {"before": text(before), "after": text(after)}
-
-
-def text(value):
-    return json.dumps(value, indent=2, sort_keys=True) + "\n" if value else ""

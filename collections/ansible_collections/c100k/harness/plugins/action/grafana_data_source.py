@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import json
-
 from ansible.errors import AnsibleActionFail
 from ansible_collections.c100k.harness.plugins.plugin_utils import grafana
 from ansible_collections.c100k.harness.plugins.plugin_utils.controller import ControllerAction
@@ -16,7 +14,6 @@ class ActionModule(ControllerAction):
 
     ARGUMENTS = {
         **grafana.ARGUMENTS,
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "prometheus_url": {"type": "str"},
         "name": {"type": "str", "default": "c100k"},
         "uid": {"type": "str", "default": "c100k"},
@@ -35,7 +32,7 @@ class ActionModule(ControllerAction):
                 served.save_data_source(merged(stored or {}, model), new=stored is None)
             else:
                 served.delete_data_source(uid)
-        return {"changed": before != after, "uid": uid, "diff": {"before": text(before), "after": text(after)}}
+        return {"changed": before != after, "uid": uid, "diff": grafana.difference(before, after)}
 
 
 def wanted_model(arguments):
@@ -67,7 +64,3 @@ def merged(stored, model):
             for key, value in model.items()
         },
     }
-
-
-def text(value):
-    return json.dumps(value, indent=2, sort_keys=True) + "\n" if value else ""

@@ -8,6 +8,11 @@ from __future__ import annotations
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
+  state:
+    description: Whether Grafana has it.
+    type: str
+    choices: [present, absent]
+    default: present
   url:
     description: Where Grafana answers.
     type: str
@@ -25,4 +30,8 @@ options:
     description: Grafana is given up when an answer takes so many seconds.
     type: float
     default: 10.0
+attributes:
+  check_mode:
+    description: Changes nothing in Grafana, and says whether it would.
+    support: full
 """

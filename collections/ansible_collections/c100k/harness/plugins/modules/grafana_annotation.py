@@ -20,11 +20,6 @@ author:
 extends_documentation_fragment:
   - c100k.harness.grafana
 options:
-  state:
-    description: Whether Grafana has them.
-    type: str
-    choices: [present, absent]
-    default: present
   run_dir:
     description: The run directory. To remove annotations only its name is needed.
     type: path
@@ -34,9 +29,6 @@ options:
     type: str
     default: ""
 attributes:
-  check_mode:
-    description: Adds and removes nothing, and says whether it would.
-    support: full
   diff_mode:
     description: Shows a line for each annotation, before and after.
     support: full

@@ -18,11 +18,6 @@ author:
 extends_documentation_fragment:
   - c100k.harness.grafana
 options:
-  state:
-    description: Whether Grafana has it.
-    type: str
-    choices: [present, absent]
-    default: present
   dashboard:
     description: The model of the dashboard. Either this or O(path), unless it is to be O(state=absent).
     type: dict
@@ -43,9 +38,6 @@ options:
     type: str
     default: by c100k.harness.grafana_dashboard
 attributes:
-  check_mode:
-    description: Saves and removes nothing, and says whether it would.
-    support: full
   diff_mode:
     description: Shows folder and model, before and after.
     support: full

@@ -17,11 +17,6 @@ author:
 extends_documentation_fragment:
   - c100k.harness.grafana
 options:
-  state:
-    description: Whether Grafana has it.
-    type: str
-    choices: [present, absent]
-    default: present
   prometheus_url:
     description: The Prometheus, as Grafana's server sees it. Needed with O(state=present).
     type: str
@@ -38,9 +33,6 @@ options:
     type: int
     default: 5
 attributes:
-  check_mode:
-    description: Saves and removes nothing, and says whether it would.
-    support: full
   diff_mode:
     description: Shows what Grafana knows of it, before and after.
     support: full

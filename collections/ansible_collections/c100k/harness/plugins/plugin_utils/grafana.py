@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ansible.errors import AnsibleError
 
 try:
@@ -14,6 +16,7 @@ else:
     MISSING = None
 
 ARGUMENTS = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "url": {"type": "str", "required": True},
     "token": {"type": "str", "no_log": True},
     "username": {"type": "str"},
@@ -31,3 +34,12 @@ def connect(arguments):
     )
     credential = token if username is None else (username, password or "")
     return Grafana(url, credential, arguments["answer_limit_s"])
+
+
+def difference(before, after):
+    """What Ansible shows of a change between two models, of which one may be empty."""
+    return {"before": _text(before), "after": _text(after)}
+
+
+def _text(model):
+    return json.dumps(model, indent=2, sort_keys=True) + "\n" if model else ""

@@ -46,8 +46,8 @@ $(GRAFANA): $(READY) requirements/grafana.txt
 
 $(CONFORMANCE): $(DEVELOPMENT) tests/conformance/package-lock.json requirements/sdk-1.txt requirements/sdk-2.txt
 	for line in 1 2; do \
-	    $(PYTHON) -m venv .cache/sdk/$$line && \
-	    .cache/sdk/$$line/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+	    $(PYTHON) -m venv --without-pip .cache/sdk/$$line && \
+	    $(BIN)/pip --python .cache/sdk/$$line/bin/python install --quiet --disable-pip-version-check --require-hashes \
 	        -r requirements/sdk-$$line.txt || exit 1; \
 	done
 	scripts/npm-ci tests/conformance
@@ -133,7 +133,7 @@ lint: $(DEVELOPMENT)
 	$(BIN)/mypy src server/src loadgen/src dashboards/source dashboards/drawing
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline
 unit: $(DEVELOPMENT) $(SCHEMA) test-packages
-	$(BIN)/pytest tests/unit --numprocesses=3 --dist=loadfile $(ARGS) $(call again,tests/unit)
+	$(BIN)/pytest tests/unit --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS) $(call again,tests/unit)
 sanity: $(DEVELOPMENT)
 	tests/collection.sh sanity
 collection-test: $(DEVELOPMENT) test-packages  ## the unit and integration tests that the collection carries with it

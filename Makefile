@@ -46,8 +46,8 @@ $(GRAFANA): $(READY) requirements/grafana.txt
 
 $(CONFORMANCE): $(DEVELOPMENT) tests/conformance/package-lock.json requirements/sdk-1.txt requirements/sdk-2.txt
 	for line in 1 2; do \
-	    $(PYTHON) -m venv .cache/sdk/$$line && \
-	    .cache/sdk/$$line/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+	    $(PYTHON) -m venv --without-pip .cache/sdk/$$line && \
+	    $(BIN)/pip --python .cache/sdk/$$line/bin/python install --quiet --disable-pip-version-check --require-hashes \
 	        -r requirements/sdk-$$line.txt || exit 1; \
 	done
 	scripts/npm-ci tests/conformance
@@ -121,15 +121,19 @@ swarm-monitor: setup  ## what servers and generators count, each second
 # What fails is run once more, alone: beside others a test can be late on a machine of two cores. What fails twice fails.
 again = || { [ $$? -eq 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none $(1) $(ARGS); }
 
-.PHONY: test lint unit sanity collection-test conformance lab-test lab-test-long
-test: lint unit sanity collection-test conformance lab-test  ## the whole gate
+# What is installed, built or only computes goes two at a time. What is timed comes after it, and has the machine to itself.
+.PHONY: test lint unit sanity collection-test conformance lab-image lab-test lab-test-long
+test:  ## the whole gate
+	$(MAKE) --jobs=1 test-packages lab-packages
+	$(MAKE) --jobs=2 --output-sync=target lab-image lint sanity collection-test $(SCHEMA) $(CONFORMANCE)
+	$(MAKE) --jobs=1 unit conformance lab-test
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy src server/src loadgen/src dashboards/source dashboards/drawing
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline
 unit: $(DEVELOPMENT) $(SCHEMA) test-packages
-	$(BIN)/pytest tests/unit --numprocesses=3 --dist=loadfile $(ARGS) $(call again,tests/unit)
+	$(BIN)/pytest tests/unit --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS) $(call again,tests/unit)
 sanity: $(DEVELOPMENT)
 	tests/collection.sh sanity
 collection-test: $(DEVELOPMENT) test-packages  ## the unit and integration tests that the collection carries with it
@@ -137,6 +141,9 @@ collection-test: $(DEVELOPMENT) test-packages  ## the unit and integration tests
 	tests/collection.sh integration
 conformance: $(DEVELOPMENT) $(CONFORMANCE)  ## the official conformance suite, SDKs and Inspector against the server
 	$(BIN)/pytest tests/conformance $(ARGS)
+# Without root there is no lab, and its tests are skipped.
+lab-image: setup lab-packages
+	[ $$(id -u) -ne 0 ] || $(BIN)/c100k lab image
 lab-test: $(DEVELOPMENT) lab-packages test-packages
 	$(BIN)/pytest tests/lab -m 'not long' $(ARGS) $(call again,tests/lab -m 'not long')
 lab-test-long: $(DEVELOPMENT) lab-packages test-packages  ## those that take minutes, which are too long for the gate

@@ -24,12 +24,16 @@ sanity)
         [ ! -e "$HOME/$settings" ] || ln -sfn "$HOME/$settings" "$home/$settings"
     done
     # ansible-test fetches the script that puts pip into a virtual environment from its makers' own host, which a machine
-    # without an open way out cannot reach. It takes the script from its cache when it is there, and Python brings a pip.
-    # The cache names it after the pip that ansible-test wants.
-    pip=$("$bin/python" -c '
-import re, ansible_test._internal.python_requirements as source
-print(re.search(r"pip=.([0-9.]+).", open(source.__file__).read())[1].replace(".", "_"))')
-    printf 'import ensurepip\nensurepip.bootstrap()\n' > "$home/.ansible/test/cache/get_pip_$pip.py"
+    # without an open way out cannot reach. It takes the script from its cache when it is there; ours lends the environment
+    # the pip that we have, which takes no time. The cache names it after the pip that ansible-test wants.
+    "$bin/python" - "$home/.ansible/test/cache" << 'END'
+import pathlib, re, sys
+import ansible_test._internal.python_requirements as source
+import pip
+wanted = re.search(r"pip=.([0-9.]+).", pathlib.Path(source.__file__).read_text())[1].replace(".", "_")
+script = f"import os, sysconfig\nos.symlink({pip.__path__[0]!r}, sysconfig.get_path('purelib') + '/pip')\n"
+pathlib.Path(sys.argv[1], f"get_pip_{wanted}.py").write_text(script)
+END
     set -- --python "$python" "$@"
     ;;
 integration)

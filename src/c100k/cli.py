@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
     lab_parser = commands.add_parser("lab", help="four Debian hosts on this machine (needs root)")
-    lab_parser.add_argument("action", choices=("up", "down", "status"))
+    lab_parser.add_argument("action", choices=("up", "down", "status", "image"))
     lab_parser.add_argument("--name", default=lab.LabConfig.name, help="labs of several names may run side by side")
     lab_parser.add_argument("--subnet", default=lab.LabConfig.subnet, help="an IPv4 /24 that nothing else uses")
     lab_parser.set_defaults(command=_lab)
@@ -145,6 +145,9 @@ def _lab(options: argparse.Namespace) -> int:
     config = lab.LabConfig(name=options.name, subnet=options.subnet)
     if options.action == "down":
         lab.down(config, _say)
+        return 0
+    if options.action == "image":
+        print(f"The hosts of a lab start from {lab.prepare(config, _say)}")
         return 0
     found = lab.up(config, _say) if options.action == "up" else lab.status(config)
     print(f"lab {found.name} is {found.state}: bridge {found.bridge}, {found.subnet}, ssh -F {found.ssh_config}")

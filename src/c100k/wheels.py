@@ -1,4 +1,4 @@
-"""Releases for the hosts: one tar of wheels, built once on the controller and installed offline.
+"""Releases for the hosts: one tar of wheels, built once on the controller and installed offline by the pip beside them.
 
 A release's version names its content (`0.1.0+1f3a9c02be71`), so a host that has the version has exactly these files.
 """
@@ -13,10 +13,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pip
 
 from c100k.errors import C100KError
 from c100k.project import CACHE, REQUIREMENTS, ROOT
@@ -34,6 +37,9 @@ _PLATFORMS = (
 
 PACKAGES = ("server", "loadgen")
 
+#: To be raised when the code below puts something else into a tar.
+_LAYOUT = 2
+
 
 class ReleaseError(C100KError):
     """A release could not be built."""
@@ -45,7 +51,7 @@ class ReleaseError(C100KError):
 
 @dataclass(frozen=True)
 class Release:
-    """A tar of wheels: the package and all it depends on, for one Python and one machine type."""
+    """A tar of wheels, the package and all it depends on, for one Python and machine; and a pip that installs them."""
 
     package: str
     version: str
@@ -63,7 +69,7 @@ def build_release(
     """
     source, lock = ROOT / package, REQUIREMENTS / f"{package}.txt"
     version = f"{_base_version(source)}+{_digest(source, lock)}"
-    path = cache / f"c100k-{package}-{version}-cp{python.replace('.', '')}-{machine}.tar"
+    path = cache / f"c100k-{package}-{version}-cp{python.replace('.', '')}-{machine}-{_LAYOUT}.tar"
     cache.mkdir(parents=True, exist_ok=True)
     with _lock(cache / "lock"):
         if path.exists():
@@ -72,6 +78,7 @@ def build_release(
             wheels = Path(work) / "wheels"
             _download(package, lock, python, machine, wheels)
             _build(package, source, version, Path(work) / "source", wheels)
+            _pack_pip(wheels / "pip.zip")
             packed = Path(work) / path.name
             with tarfile.open(packed, "w") as tar:
                 for wheel in sorted(wheels.iterdir()):
@@ -115,6 +122,15 @@ def _build(package: str, source: Path, version: str, copy: Path, wheels: Path) -
     project = copy / "pyproject.toml"
     project.write_text(re.sub(r'^version = ".+"$', f'version = "{version}"', project.read_text(), flags=re.MULTILINE))
     _pip(package, ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(copy)])
+
+
+def _pack_pip(archive: Path) -> None:
+    """The pip that is used here, which runs from its archive: it need not be installed where it is used once."""
+    folder = Path(pip.__file__).parent
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                packed.write(path, path.relative_to(folder.parent))
 
 
 def _pip(package: str, arguments: list[str]) -> None:

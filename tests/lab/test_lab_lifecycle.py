@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from c100k.lab import LabConfig, LabStatus, down, status, up
+from c100k.lab import LabConfig, LabStatus, down, prepare, status, up
 from c100k.lab import cgroups as lab_cgroups
 from c100k.lab.errors import AddressInUseError, LabChangedError
 from c100k.lab.host_settings import PROC_SYS, RECORD_FOLDER, WANTED, namespace_record
-from c100k.lab.image import ensure_image
 from c100k.lab.machines import machine_processes, supervisors
 
 pytestmark = [
@@ -113,7 +112,7 @@ def _namespaces() -> list[str]:
 @pytest.fixture(scope="module", autouse=True)
 def image() -> Path:
     """Built before anything is timed or killed."""
-    return ensure_image(CONFIG.cache_dir, print)
+    return prepare(CONFIG, print)
 
 
 @pytest.fixture

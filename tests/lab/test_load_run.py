@@ -10,16 +10,24 @@ from collections import defaultdict
 
 import pytest
 
-from .conftest import Harness
+from .conftest import Finished, Harness
 
 pytestmark = pytest.mark.lab
 
 SMALL = ("-e", "c100k_connections=2000", "-e", "c100k_rate_per_s=400", "-e", "c100k_ramp_s=4", "-e", "c100k_settle_s=4")
 HOLD = ("-e", "c100k_hold_s=20", "-e", "c100k_lead_s=25")
+# What breaks at its beginning need not be held for long.
+BRIEF = ("-e", "c100k_hold_s=10", "-e", "c100k_lead_s=25")
 
 
-def test_a_small_run_passes_and_says_that_it_is_small(harness: Harness) -> None:
-    finished = harness.run(*SMALL, *HOLD)
+@pytest.fixture(scope="module")
+def small_run(harness: Harness) -> Finished:
+    """A run that nothing disturbs. It provisions the hosts, for all that come after it."""
+    return harness.run(*SMALL, *HOLD)
+
+
+def test_a_small_run_passes_and_says_that_it_is_small(small_run: Finished) -> None:
+    finished = small_run
     assert finished.code == 0, finished.output
     assert "PASS: 2,000 of 2,000 connections held for 20 s (scaled down" in finished.output
     assert "connected" in finished.output
@@ -39,30 +47,32 @@ def test_a_small_run_passes_and_says_that_it_is_small(harness: Harness) -> None:
     assert all(len(rows) == 4 for rows in full)
 
 
+@pytest.mark.usefixtures("small_run")
 def test_provisioning_again_changes_nothing(harness: Harness) -> None:
-    harness.playbook("provision.yml")
-    recap = harness.playbook("provision.yml").split("PLAY RECAP")[1]
+    recap = harness.playbook("provision.yml", *SMALL, *HOLD).split("PLAY RECAP")[1]
     assert recap.count("changed=0") == recap.count("ok="), recap
 
 
+@pytest.mark.usefixtures("small_run")
 def test_a_generator_worker_that_is_killed_makes_the_run_invalid(harness: Harness) -> None:
     def kill() -> None:
         status = harness.status(3)
         assert status is not None
         harness.ssh(3, f"kill -9 {status['workers'][0]['pid']}")
 
-    finished = harness.run("--provisioned", *SMALL, *HOLD, during=kill)
+    finished = harness.run("--provisioned", *SMALL, *BRIEF, during=kill)
     assert finished.code == 3, finished.output
     assert finished.run["verdict"] == "INVALID"
     assert any("node3: generator worker 0" in reason and "SIGKILL" in reason for reason in finished.run["reasons"])
 
 
+@pytest.mark.usefixtures("small_run")
 def test_a_server_worker_that_is_killed_fails_the_run(harness: Harness) -> None:
     def kill() -> None:
         worker = harness.ssh(2, "pgrep -P $(systemctl show -P MainPID c100k-server) | head -1").strip()
         harness.ssh(2, f"kill -9 {worker}")
 
-    finished = harness.run("--provisioned", *SMALL, *HOLD, during=kill)
+    finished = harness.run("--provisioned", *SMALL, *BRIEF, during=kill)
     assert finished.code == 1, finished.output
     reasons = finished.run["reasons"]
     assert any("node2: server worker" in reason and "SIGKILL" in reason for reason in reasons), reasons
@@ -71,6 +81,7 @@ def test_a_server_worker_that_is_killed_fails_the_run(harness: Harness) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("small_run")
 def test_a_server_that_stalls_shows_in_the_percentiles(harness: Harness) -> None:
     def stall() -> None:
         workers = harness.ssh(2, "pgrep -P $(systemctl show -P MainPID c100k-server)").split()
@@ -89,6 +100,7 @@ def test_a_server_that_stalls_shows_in_the_percentiles(harness: Harness) -> None
     assert finished.run["connections"]["unexplained_closes"] == 0
 
 
+@pytest.mark.usefixtures("small_run")
 def test_ctrl_c_in_the_ramp_leaves_clean_hosts_and_keeps_what_was_measured(harness: Harness) -> None:
     with harness.started("--provisioned", *SMALL, *HOLD, "-e", "c100k_ramp_s=30") as process:
         harness.wait_for("ramp")
@@ -105,6 +117,7 @@ def test_ctrl_c_in_the_ramp_leaves_clean_hosts_and_keeps_what_was_measured(harne
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("small_run")
 def test_a_server_that_is_not_there_is_counted_under_its_cause(harness: Harness) -> None:
     def stop() -> None:
         harness.ssh(2, "systemctl stop c100k-server")
@@ -144,6 +157,7 @@ def test_an_unreachable_host_is_told_in_the_table(harness: Harness) -> None:
     assert "unreachable" in output
 
 
+@pytest.mark.usefixtures("small_run")
 def test_revert_restores_every_value_to_the_letter(harness: Harness) -> None:
     keys = "net.core.somaxconn net.ipv4.ip_local_port_range net.ipv4.tcp_max_syn_backlog"
     tuned = json.dumps(harness.ssh(1, f"sysctl {keys}"))

@@ -61,6 +61,14 @@ class LabStatus:
     nodes: tuple[NodeStatus, ...]
 
 
+def prepare(config: LabConfig, progress: Progress) -> Path:
+    """The image of the hosts, which is built when the cache has none: `up` does the same first. Raises LabError."""
+    preflight.check_platform()
+    image_name = find_recipe()[0].name
+    preflight.check_disk(config, image_is_cached=(config.cache_dir / image_name).is_dir(), lab_exists=True)
+    return ensure_image(config.cache_dir, progress)
+
+
 def up(config: LabConfig, progress: Progress) -> LabStatus:
     """Bring the lab up, or repair it; does nothing to what is already right. Raises LabError."""
     preflight.check_platform()

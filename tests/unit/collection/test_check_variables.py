@@ -18,13 +18,26 @@ PLAYBOOK = """\
   roles: [c100k.harness.c100k]
 """
 
+#: What the first play has found good is not looked at by the second, and the third has something else.
+PLAYS = (
+    PLAYBOOK
+    + PLAYBOOK
+    + """\
+- hosts: localhost
+  gather_facts: false
+  roles: [c100k.harness.c100k]
+  vars:
+    c100k_connections: 0
+"""
+)
+
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
     """Runs the role that every other role depends on, with an inventory of its own, as a user would."""
 
-    def run(*arguments: str, inventory: str = "") -> subprocess.CompletedProcess[str]:
-        (tmp_path / "playbook.yml").write_text(PLAYBOOK)
+    def run(*arguments: str, inventory: str = "", playbook: str = PLAYBOOK) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "playbook.yml").write_text(playbook)
         (tmp_path / "hosts.yml").write_text(
             f"servers: {{hosts: {{a: {{}}}}}}\nloadgens: {{hosts: {{a: {{{inventory}}}}}}}\n"
         )
@@ -86,3 +99,12 @@ def test_all_bad_variables_of_all_hosts_are_told_at_once(play: Play) -> None:
     assert "server_worker (set for a) is not a variable of c100k.harness; did you mean server_workers?" in said
     assert "preflight_x (set for a)" in said
     assert "did you mean c100k_hold_s?" in said
+
+
+def test_a_play_with_other_variables_has_them_checked_anew(play: Play) -> None:
+    done = play(playbook=PLAYS)
+
+    assert done.returncode == 2
+    assert done.stdout.count("TASK [c100k.harness.c100k : Refuse impossible variables]") == 2
+    assert done.stdout.count("TASK [c100k.harness.variables : Refuse mistyped variables]") == 1
+    assert "c100k_connections (0) must be at least 1" in done.stdout

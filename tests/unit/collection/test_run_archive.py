@@ -84,7 +84,9 @@ def test_versions_of_installed_packages_are_told(run: Run, left: Path, tmp_path:
     with tarfile.open(run()["path"]) as tar:
         member = tar.extractfile("hosts/node1/facts.json")
         assert member is not None
-        assert json.load(member)["versions"]["c100k-server"] == "0.1.0+abc"
+        versions = json.load(member)["versions"]
+    assert versions["c100k-server"] == "0.1.0+abc"
+    assert versions["pytest"] == pytest.__version__
 
 
 def test_check_mode_packs_nothing(run: Run, left: Path) -> None:

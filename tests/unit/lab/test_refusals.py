@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from c100k.lab import LabConfig, down, up
+from c100k.lab import LabConfig, down, prepare, up
 from c100k.lab.commands import require_tools, run
 from c100k.lab.errors import CommandFailedError, DiskSpaceError, MissingToolsError, NotLinuxError, NotRootError
 from c100k.lab.image import Recipe
@@ -18,14 +18,14 @@ from c100k.lab.preflight import check_disk
 from c100k.lab.processes import ancestors, arguments, signal_if, users_of
 
 
-@pytest.mark.parametrize("command", [up, down])
+@pytest.mark.parametrize("command", [up, down, prepare])
 def test_only_linux(monkeypatch: pytest.MonkeyPatch, command: object) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(NotLinuxError, match="needs Linux and this is darwin"):
         command(LabConfig(), print)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("command", [up, down])
+@pytest.mark.parametrize("command", [up, down, prepare])
 def test_only_root(monkeypatch: pytest.MonkeyPatch, command: object) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(NotRootError, match="run the command again with sudo"):

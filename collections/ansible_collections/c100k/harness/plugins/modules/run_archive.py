@@ -84,6 +84,13 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+# Asks an environment what is installed in it, which has no pip to be asked.
+INSTALLED = """
+import json
+from importlib.metadata import distributions
+print(json.dumps({found.name: found.version for found in distributions()}))
+"""
+
 
 class Archive:
     """A tar that is written beside its final name, so that a half-written one is never fetched."""
@@ -130,10 +137,8 @@ def facts(module, packages):
     versions = {"python": platform.python_version(), "kernel": platform.release()}
     for link in sorted(packages.glob("*/current")):
         versions[f"c100k-{link.parent.name}"] = link.resolve().name
-        _status, listed, _errors = module.run_command(
-            [str(link / "bin/python"), "-m", "pip", "list", "--format=json", "--disable-pip-version-check"]
-        )
-        versions.update({entry["name"]: entry["version"] for entry in _json(listed) if entry["name"] != "pip"})
+        _status, listed, _errors = module.run_command([str(link / "bin/python"), "-c", INSTALLED])
+        versions.update(_json(listed))
     memory = Path("/proc/meminfo").read_text().split()[1]
     models = {
         line.partition(":")[2].strip()
@@ -155,7 +160,7 @@ def _json(text):
     try:
         return json.loads(text)
     except ValueError:
-        return []
+        return {}
 
 
 def journal(module, archive, name, unit, since, output):

@@ -94,5 +94,7 @@ class Recorder:
         """The largest value; -1 when there is none."""
         if self._max_us >= 0:
             return self._max_us
-        counts = self._counts
-        return next((value_us for value_us in reversed(range(_EXACT_BELOW_US)) if counts[value_us]), -1)
+        counts = self._counts[:_EXACT_BELOW_US]
+        if not any(counts):
+            return -1
+        return next(value_us for value_us in reversed(range(_EXACT_BELOW_US)) if counts[value_us])

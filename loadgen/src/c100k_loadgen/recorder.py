@@ -18,6 +18,9 @@ LOWEST_US = 1
 HIGHEST_US = 3_600_000_000
 DIGITS = 3
 
+#: Values below it have a count of their own each, whose index is the value.
+_EXACT_BELOW_US = 2048
+
 
 class Interval(NamedTuple):
     """What was recorded since the last look: how many values, the largest, and all of them as an encoded histogram."""
@@ -58,27 +61,40 @@ class Recorder:
 
     def __init__(self) -> None:
         self._counts = [0] * COUNTS
-        self._max_us = -1
+        self._max_us = -1  # of the values that share a count with others
 
     def record(self, value_us: int) -> None:
         """Count one value, which must not be negative."""
+        if value_us < _EXACT_BELOW_US:
+            self._counts[value_us] += 1
+            return
         if value_us > self._max_us:
             self._max_us = value_us = min(value_us, HIGHEST_US)
         # `count_index`, without the cost of calling it.
-        bucket = (value_us | 2047).bit_length() - 11
+        bucket = value_us.bit_length() - 11
         self._counts[(bucket << 10) + (value_us >> bucket)] += 1
 
     def take(self) -> Interval:
         """What was recorded since the last call, which is then forgotten."""
-        if self._max_us < 0:
+        max_us = self._largest()
+        if max_us < 0:
             return _EMPTY
-        used = count_index(self._max_us) + 1
+        used = count_index(max_us) + 1
         counts = array("Q", self._counts[:used])
         cells, size = ctypes.addressof(_histogram.counts), used * counts.itemsize
         ctypes.memmove(cells, counts.buffer_info()[0], size)
-        _histogram.max_value, _histogram.total_count = self._max_us, sum(counts)
-        interval = Interval(_histogram.total_count, self._max_us, str(_histogram.encode(), "ascii"))
+        _histogram.max_value, _histogram.total_count = max_us, sum(counts)
+        interval = Interval(_histogram.total_count, max_us, str(_histogram.encode(), "ascii"))
         ctypes.memset(cells, 0, size)
         self._counts[:used] = [0] * used
         self._max_us = -1
         return interval
+
+    def _largest(self) -> int:
+        """The largest value; -1 when there is none."""
+        if self._max_us >= 0:
+            return self._max_us
+        counts = self._counts[:_EXACT_BELOW_US]
+        if not any(counts):
+            return -1
+        return next(value_us for value_us in reversed(range(_EXACT_BELOW_US)) if counts[value_us])

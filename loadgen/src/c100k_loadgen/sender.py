@@ -187,6 +187,7 @@ class Sender:
         batches: defaultdict[Connection, list[bytes]] | None = defaultdict(list) if due - first > len(live) else None
         clock, outstanding, message, turn = time.monotonic, self.outstanding, self._calls.message, self._turn
         framed, routing, mixed = self._framed, self._calls.routing, self.by_call
+        hold, recorded_from, hold_at, sent = self.hold, self._recorded_from, self._hold_at, 0
         for request_id, intended in enumerate(schedule.times(first, due), first + 1):
             # Looked at each time: a write that finds its connection broken takes it out of `live`.
             if turn >= len(live):
@@ -202,16 +203,17 @@ class Sender:
             now = clock()
             outstanding[request_id] = connection, intended, now, text
             slip_us = int((now - intended) * 1e6)
-            recorders = self.hold if intended >= self._recorded_from else self._recorders_of(intended)
+            recorders = hold if intended >= recorded_from else self._recorders_of(intended)
             recorders.slip.record(slip_us if slip_us > 0 else 0)
-            self._totals.sent += 1
-            if mixed and intended >= self._hold_at:
+            sent += 1
+            if mixed and intended >= hold_at:
                 mixed[self._calls.index(request_id)].sent += 1
             if batches is None:
                 connection.write(line)
             else:
                 batches[connection].append(line)
         self._turn = turn
+        self._totals.sent += sent
         if batches:
             for connection, lines in batches.items():
                 connection.write(b"".join(lines))

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from hdrh.histogram import HdrHistogram
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from c100k.histograms import empty, merge_by_second
@@ -34,6 +34,8 @@ values = st.lists(
 
 @settings(max_examples=40, deadline=None)  # each looks at all 23,552 counts twice
 @given(values, values)
+@example([2047], [2046, 0])
+@example([2048], [2047, 2049, 2050])
 def test_the_recorder_counts_as_hdrhistogram_does(first: list[int], second: list[int]) -> None:
     recorder = Recorder()
     for recorded in (first, second):

@@ -141,7 +141,8 @@ def test_a_paused_worker_sends_late_but_sends_all(start_run: StartRun) -> None:
     assert run.total("sent") == run.total("answered") == 5 * 50
     assert run.histogram("slip").get_max_value() > 1_500_000
     assert run.histogram("response").get_max_value() > 1_500_000
-    assert run.histogram("service").get_value_at_percentile(50) < 1_000_000
+    assert run.histogram("response").get_value_at_percentile(85) > 200_000, "it counts from the intended send"
+    assert run.histogram("service").get_value_at_percentile(85) < 200_000, "and this from the actual one"
     assert max(float(row["loop_lag_max_ms"]) for row in run.seconds()) > 1_500
     seconds = [int(row["t"]) for row in run.seconds()]
     assert seconds == list(range(seconds[0], seconds[-1] + 1)), "no second has no row"

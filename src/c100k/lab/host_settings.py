@@ -15,8 +15,12 @@ RECORD_FOLDER = Path("/run/c100k")
 PROC_SYS = Path("/proc/sys")
 BOOT_ID = PROC_SYS / "kernel/random/boot_id"
 
-# With br_netfilter, what one machine sends to another would pass the host's firewall and its connection table.
-WANTED = {"net/bridge/bridge-nf-call-iptables": "0"}
+WANTED = {
+    # With br_netfilter, what one machine sends to another would pass the host's firewall and its connection table.
+    "net/bridge/bridge-nf-call-iptables": "0",
+    # In the host's own table, whoever counts the sockets of one machine would walk over those of all.
+    "net/ipv4/tcp_child_ehash_entries": "131072",
+}
 
 
 @dataclass

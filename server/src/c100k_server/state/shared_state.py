@@ -38,8 +38,9 @@ from c100k_server.statistics import (
 )
 
 START_TIMEOUT_S = 2.0
-# How many clients are told in one turn of the loop.
+# How many clients are told at a time, and how long the next ones wait: all at once would come back all at once.
 BATCH = 250
+PAUSE_S = 0.05
 UNAVAILABLE = notification_line("notifications/c100k/unavailable", {"retryAfterMs": RETRY_AFTER_MS})
 AVAILABLE = notification_line("notifications/c100k/available", {})
 
@@ -94,7 +95,7 @@ class SharedState:
         """Tell the clients whose sessions are stored: that they go elsewhere if they can, or need not any more."""
         for position, session in enumerate(list(self.store.held.values())):
             if position % BATCH == BATCH - 1:
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE_S)
             if session.outlet is not None:
                 self._figures[SENT] += session.outlet.send(line)
 

@@ -348,10 +348,9 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
 class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
     """What it took to watch the run with Prometheus, in the hold.
 
-    Each of the `_cores` is processors on average: what Prometheus and all node_exporters count of themselves, and the
-    time in which servers and generators answered, by the clock of who asked, which is at most what it cost them.
-    `machine_share` is all of that as a share of the processors of a machine, of the one with the largest share; the
-    hosts of a lab and its controller are one machine.
+    Each of the `_cores` is processors on average: what Prometheus and all node_exporters count of themselves, and what
+    servers and generators count of making their answers. `machine_share` is all of that as a share of the processors
+    of a machine, of the one with the largest share; the hosts of a lab and its controller are one machine.
     """
 
     scrapes: int

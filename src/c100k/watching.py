@@ -1,6 +1,6 @@
 """What it took to watch a run with Prometheus, from what that has counted of itself and of those it asked.
 
-The file is the answer of its HTTP API about all samples of three metrics, taken when the run was over.
+The file is the answer of its HTTP API about all samples of some metrics, taken when the run was over.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from c100k.record import Monitoring
 from c100k.run_directory import RunDirectory, RunDirectoryError
 
-#: Who counts its own processor time, by the job that asks it.
+#: Whose processor time is all for watching, by the job that asks it.
 _PROMETHEUS, _NODE_EXPORTER = "prometheus", "node"
 
-#: Who answers beside its work, and does not count what an answer takes.
-_ANSWERING = ("c100k-server", "c100k-loadgen")
+#: The processor time of who answers beside its work.
+_ANSWERS = ("c100k_server_metrics_cpu_seconds_total", "c100k_loadgen_metrics_cpu_seconds_total")
 
 
 class _Series(NamedTuple):
@@ -36,44 +36,43 @@ def judge(run: RunDirectory, hold: range, substrate: str, cores: Mapping[str, in
     """
     try:
         result = json.loads(run.watching.read_text())["data"]["result"]
-        cpu, up, took = (
-            list(_read(result, name, hold)) for name in ("process_cpu_seconds_total", "up", "scrape_duration_seconds")
-        )
+        cpu, up = (list(_read(result, hold, name)) for name in ("process_cpu_seconds_total", "up"))
+        answers = list(_read(result, hold, *_ANSWERS))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(f"{run.watching} does not hold an answer of Prometheus: {error}.") from None
     if not hold:
         return None
-    answered = {(each.job, each.host, t) for each in up for t, value in each.values.items() if value}
-    prometheus, exporters = (
-        {each.host: used for each in cpu if each.job == job and (used := _processors(each)) is not None}
-        for job in (_PROMETHEUS, _NODE_EXPORTER)
-    )
-    answering = [
-        (each.host, sum(value for t, value in each.values.items() if (each.job, each.host, t) in answered))
-        for each in took
-        if each.job in _ANSWERING
-    ]
-    busy = [(host, seconds / len(hold)) for host, seconds in answering]
+    scrapes = [value for each in up for value in each.values.values()]
+    prometheus, exporters = (_used(each for each in cpu if each.job == job) for job in (_PROMETHEUS, _NODE_EXPORTER))
+    answering = _used(answers)
+    used = [*prometheus, *exporters, *answering]
     return Monitoring(
-        scrapes=len(answered),
-        scrapes_failed=sum(len(each.values) for each in up) - len(answered),
-        prometheus_cores=sum(prometheus.values()) if prometheus else None,
-        node_exporter_cores=sum(exporters.values()) if exporters else None,
-        answering_cores=sum(used for _, used in busy) if busy else None,
-        machine_share=(
-            _machine_share(substrate, cores, [*prometheus.items(), *exporters.items(), *busy]) if prometheus else None
-        ),
+        scrapes=sum(map(bool, scrapes)),
+        scrapes_failed=sum(not each for each in scrapes),
+        prometheus_cores=_total(prometheus),
+        node_exporter_cores=_total(exporters),
+        answering_cores=_total(answering),
+        machine_share=_machine_share(substrate, cores, used) if prometheus and answering else None,
     )
 
 
-def _read(result: Iterable[Mapping[str, Any]], name: str, hold: range) -> Iterator[_Series]:
+def _read(result: Iterable[Mapping[str, Any]], hold: range, *names: str) -> Iterator[_Series]:
     for series in result:
         labels = series["metric"]
-        if labels["__name__"] == name:
+        if labels["__name__"] in names:
             values = {float(t): float(value) for t, value in series["values"] if hold.start <= t < hold.stop}
             yield _Series(labels["job"], labels["host"], values)
+
+
+def _used(counted: Iterable[_Series]) -> list[tuple[str, float]]:
+    """Host and processors of each program for which that is known."""
+    return [(each.host, used) for each in counted if (used := _processors(each)) is not None]
+
+
+def _total(used: Collection[tuple[str, float]]) -> float | None:
+    return sum(processors for _, processors in used) if used else None
 
 
 def _processors(counted: _Series) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from operator import mul
@@ -63,8 +64,8 @@ class ResponseTimes:
         yield "_count", "", total
 
 
-def render(status: Status, response_times: ResponseTimes) -> str:
-    """The exposition of a run."""
+def render(status: Status, response_times: ResponseTimes, metrics_cpu_s: float) -> str:
+    """The exposition of a run, of which earlier ones took `metrics_cpu_s` to make."""
     lines: list[str] = []
 
     def family(name: str, kind: str, description: str, samples: Iterable[tuple[str, str, float]]) -> None:
@@ -85,12 +86,27 @@ def render(status: Status, response_times: ResponseTimes) -> str:
         "From the moment at which a message should be sent to its answer.",
         response_times.samples(),
     )
+    family(
+        "metrics_cpu_seconds_total",
+        "counter",
+        "CPU time of making these metrics, user and system.",
+        [("", "", metrics_cpu_s)],
+    )
     return "".join(lines)
 
 
 def page(status: Callable[[], Status], response_times: ResponseTimes) -> Page:
     """What `status` returns, as figures."""
-    return Page(CONTENT_TYPE, lambda: render(status(), response_times).encode())
+    cpu_s = 0.0
+
+    def body() -> bytes:
+        nonlocal cpu_s
+        began = time.thread_time()
+        content = render(status(), response_times, cpu_s).encode()
+        cpu_s += time.thread_time() - began
+        return content
+
+    return Page(CONTENT_TYPE, body)
 
 
 def _labels(values: Mapping[str, str]) -> str:

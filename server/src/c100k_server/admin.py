@@ -21,7 +21,7 @@ REQUEST_MAX_BYTES = 16 * 1024
 REQUEST_TIMEOUT_S = 5.0
 
 # Status, content type, body.
-Page: TypeAlias = tuple[HTTPStatus, str, str]
+Page: TypeAlias = tuple[HTTPStatus, str, bytes]
 # Makes a page of those `name[]` that it was asked for.
 MakePage: TypeAlias = Callable[[list[str]], Page]
 
@@ -33,8 +33,7 @@ async def start(address: Address, pages: Mapping[str, MakePage]) -> tuple[asynci
         # A peer that goes away, or sends nothing, harms nobody but itself.
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                status, content_type, body, head_only = await _respond(reader, pages)
-                content = body.encode()
+                status, content_type, content, head_only = await _respond(reader, pages)
                 writer.write(
                     f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {content_type}\r\n"
                     f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n".encode()
@@ -52,7 +51,7 @@ async def start(address: Address, pages: Mapping[str, MakePage]) -> tuple[asynci
     return server, Address(str(name[0]), int(name[1]))
 
 
-async def _respond(reader: asyncio.StreamReader, pages: Mapping[str, MakePage]) -> tuple[HTTPStatus, str, str, bool]:
+async def _respond(reader: asyncio.StreamReader, pages: Mapping[str, MakePage]) -> tuple[HTTPStatus, str, bytes, bool]:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -71,7 +70,7 @@ async def _respond(reader: asyncio.StreamReader, pages: Mapping[str, MakePage]) 
 
 
 def _plain(status: HTTPStatus) -> Page:
-    return status, "text/plain; charset=utf-8", f"{status.phrase}\n"
+    return status, "text/plain; charset=utf-8", f"{status.phrase}\n".encode()
 
 
 def _reason(error: OSError) -> str:

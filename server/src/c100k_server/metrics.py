@@ -76,6 +76,7 @@ class ParentFigures(msgspec.Struct, frozen=True):
 
     cpu_s: float
     resident_bytes: int
+    metrics_cpu_s: float
 
 
 class _Family(msgspec.Struct, frozen=True):
@@ -130,6 +131,10 @@ def _durations(
 
 _CPU_SECONDS = _Family("cpu_seconds_total", "counter", "CPU time, user and system.", _one(CPU_US, 1e6))
 _RESIDENT_MEMORY = _Family("resident_memory_bytes", "gauge", "Resident memory.", _one(RESIDENT_BYTES))
+# The parent alone answers, for all workers.
+_METRICS_CPU_SECONDS = _Family(
+    "metrics_cpu_seconds_total", "counter", "CPU time of making all these metrics, user and system.", lambda _: {}
+)
 _FAMILIES = (
     _Family("up", "gauge", "Whether the worker serves and its loop turns.", lambda each: {("", ""): int(each.up)}),
     _Family("worker_starts_total", "counter", "Times that it was started.", lambda each: {("", ""): each.starts}),
@@ -191,6 +196,7 @@ _FAMILIES = (
     ),
     _CPU_SECONDS,
     _RESIDENT_MEMORY,
+    _METRICS_CPU_SECONDS,
     _Family(
         "gc_pause_max_seconds", "gauge", "Longest garbage collection of the last 5 to 10 s.",
         _one(GC_PAUSE_MAX_US, 1e6), max,
@@ -219,7 +225,9 @@ def render(workers: Sequence[WorkerFigures], parent: ParentFigures, names: Colle
             lines.append(f'{BY_WORKER}{family.name}{{worker="parent"}} {parent.cpu_s}\n')
         elif family is _RESIDENT_MEMORY:
             lines.append(f'{BY_WORKER}{family.name}{{worker="parent"}} {parent.resident_bytes}\n')
-        if names:
+        elif family is _METRICS_CPU_SECONDS:
+            lines.append(f'{BY_WORKER}{family.name}{{worker="parent"}} {parent.metrics_cpu_s}\n')
+        if names or family is _METRICS_CPU_SECONDS:
             continue
         how = "The highest" if family.merge is max else "The lowest" if family.merge is min else "The sum"
         lines += _head(ALL_WORKERS, family, f"{how} of {BY_WORKER}{family.name} over all workers.")

@@ -30,22 +30,27 @@ def cpu(job: str, host: str, *values: float) -> dict[str, Any]:
     return series("process_cpu_seconds_total", job, host, values)
 
 
-def asked(job: str, host: str, up: Iterable[int], took: Iterable[float]) -> list[dict[str, Any]]:
-    return [series("up", job, host, up), series("scrape_duration_seconds", job, host, took)]
+def asked(job: str, host: str, *up: int) -> dict[str, Any]:
+    return series("up", job, host, up)
+
+
+def answers(program: str, host: str, *values: float) -> dict[str, Any]:
+    return series(f"c100k_{program}_metrics_cpu_seconds_total", f"c100k-{program}", host, values)
 
 
 @pytest.fixture
 def run(raw_run: RawRun) -> RunDirectory:
-    """A run in which Prometheus used a tenth of a processor, and an exporter a hundredth."""
+    """A run in which Prometheus used a tenth of a processor, an exporter a hundredth, and answers five hundredths."""
     written = raw_run.write()
     answer(
         written,
         cpu("prometheus", "localhost", 0, 1, 1.3, 1.6, 9),
         cpu("node", "node1", 5, 5, 5.03, 5.06, 9),
-        *asked("prometheus", "localhost", (1, 1, 1, 1, 1), (9, 9, 9, 9, 9)),
-        *asked("c100k-server", "node1", (1, 1, 1, 1, 1), (9, 0.1, 0.1, 0.2, 9)),
-        # What was asked in vain took nobody's time but that of who waited.
-        *asked("c100k-loadgen", "node2", (1, 1, 0, 1, 1), (9, 0.05, 4, 0.05, 9)),
+        asked("prometheus", "localhost", 1, 1, 1, 1, 1),
+        asked("c100k-server", "node1", 1, 1, 1, 1, 1),
+        asked("c100k-loadgen", "node2", 1, 1, 0, 1, 1),
+        answers("server", "node1", 0, 2, 2.12, 2.24, 9),
+        answers("loadgen", "node2", 0, 3, 3.03, 3.06, 9),
     )
     return written
 
@@ -56,7 +61,7 @@ def test_the_share_of_the_machine_is_of_all_that_watches(run: RunDirectory) -> N
     assert (found.scrapes, found.scrapes_failed) == (8, 1)
     assert found.prometheus_cores == pytest.approx(0.1)
     assert found.node_exporter_cores == pytest.approx(0.01)
-    assert found.answering_cores == pytest.approx((0.4 + 0.1) / len(HOLD))
+    assert found.answering_cores == pytest.approx(0.04 + 0.01)
     assert found.machine_share == pytest.approx((0.1 + 0.01 + 0.05) / 2)
 
 
@@ -75,6 +80,16 @@ def test_a_counter_that_began_anew_has_not_fallen(run: RunDirectory) -> None:
     assert found is not None
     assert found.prometheus_cores == pytest.approx(1.2 / 6)
     assert (found.node_exporter_cores, found.answering_cores) == (None, None)
+
+
+def test_no_share_is_claimed_without_what_the_answers_took(run: RunDirectory) -> None:
+    answer(run, cpu("prometheus", "localhost", 0, 1, 1.3, 1.6, 9), asked("c100k-server", "node1", 1, 1, 1, 1, 1))
+    found = watching.judge(run, HOLD, "lab", {"node1": 2})
+    assert found is not None
+    assert found.prometheus_cores == pytest.approx(0.1)
+    assert (found.answering_cores, found.machine_share) == (None, None)
+    assert report.write(run).monitoring is not None
+    assert "watching     unknown of the processors" in run.summary.read_text()
 
 
 def test_what_is_not_known_is_none(run: RunDirectory) -> None:

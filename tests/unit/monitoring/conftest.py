@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,5 +22,16 @@ def promtool() -> str:
 @pytest.fixture(scope="session")
 def collectors() -> list[str]:
     """The collectors of node_exporter that the role `monitoring` has asked."""
-    found: list[str] = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__monitoring_collectors"]
+    found: list[str] = _variable("__monitoring_collectors")
     return found
+
+
+@pytest.fixture(scope="session")
+def figures() -> str:
+    """What the role `monitoring` keeps with a run."""
+    found: str = _variable("__monitoring_figures")
+    return found
+
+
+def _variable(name: str) -> Any:
+    return yaml.safe_load((ROLE / "vars/main.yml").read_text())[name]

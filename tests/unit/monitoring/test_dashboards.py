@@ -156,12 +156,19 @@ def scraped(tmp_path: Path, collectors: list[str]) -> Iterator[Scraped]:
         yield Scraped(tmp_path, running, collectors)
 
 
-def test_every_query_has_data_in_a_run(scraped: Scraped) -> None:
+def test_every_query_has_data_in_a_run(scraped: Scraped, figures: str) -> None:
     give_up_at = time.monotonic() + DEADLINE_S
     while (missing := scraped.without_data()) != WITHOUT_REDIS and time.monotonic() < give_up_at:
         time.sleep(1)
     assert missing == WITHOUT_REDIS
     assert {"Hold", SILENT} & scraped.marked() == {"Hold"}
+    kept = prometheus.query(scraped.url, figures.removesuffix("[1d]"))
+    assert {(each.labels["__name__"], each.labels["job"]) for each in kept if each.value} == {
+        ("process_cpu_seconds_total", "node"),
+        ("c100k_server_metrics_cpu_seconds_total", "c100k-server"),
+        ("c100k_loadgen_metrics_cpu_seconds_total", "c100k-loadgen"),
+        *(("up", job) for job in ("c100k-server", "c100k-loadgen", "node")),
+    }
 
     overview = json.loads((DASHBOARDS / "overview.json").read_text())
     drawing = data.drawing(overview, data.find(scraped.url, None))

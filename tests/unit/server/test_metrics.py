@@ -99,6 +99,22 @@ def test_who_asks_for_some_families_gets_no_others(server: Any) -> None:
     assert "parent" in {each.labels["worker"] for each in samples}
 
 
+def test_the_parent_counts_what_whole_answers_take(server: Any) -> None:
+    cell = 'metrics_cpu_seconds_total{worker="parent"}'
+
+    def some() -> float:
+        status, text = server.get(f"/metrics?name[]={BY_WORKER}metrics_cpu_seconds_total")
+        assert status == 200
+        (sample,) = [each for family in text_string_to_metric_families(text) for each in family.samples]
+        return float(sample.value)
+
+    before = server.metrics()[cell]
+    after = some()
+    assert before < after == some()
+    samples = server.metrics()
+    assert samples[cell] == after < samples['cpu_seconds_total{worker="parent"}']
+
+
 def test_messages_are_counted(start_server: Any) -> None:
     server = start_server("--workers", "1")
     client = server.connect()

@@ -78,7 +78,8 @@ def test_the_archive_unpacks_into_the_run_directory(run: Run, left: Path, tmp_pa
 def test_versions_of_installed_packages_are_told(run: Run, left: Path, tmp_path: Path) -> None:
     release = tmp_path / "opt/server/0.1.0+abc"
     (release / "bin").mkdir(parents=True)
-    (release / "bin/python").symlink_to(sys.executable)
+    (release / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (release / "bin/python").chmod(0o755)
     (tmp_path / "opt/server/current").symlink_to("0.1.0+abc")
 
     with tarfile.open(run()["path"]) as tar:

@@ -136,9 +136,9 @@ def facts(module, packages):
     """What this host is and what runs on it."""
     versions = {"python": platform.python_version(), "kernel": platform.release()}
     for link in sorted(packages.glob("*/current")):
-        versions[f"c100k-{link.parent.name}"] = link.resolve().name
         _status, listed, _errors = module.run_command([str(link / "bin/python"), "-c", INSTALLED])
         versions.update(_json(listed))
+        versions[f"c100k-{link.parent.name}"] = link.resolve().name
     memory = Path("/proc/meminfo").read_text().split()[1]
     models = {
         line.partition(":")[2].strip()

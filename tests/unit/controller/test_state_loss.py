@@ -6,14 +6,13 @@ import csv
 import json
 from typing import Any
 
-import jsonschema
 import pytest
 
-from c100k import cli, report, run_annotations
+from c100k import cli, run_annotations
 from c100k.run_directory import RunDirectory
 
 from .conftest import HOLD, RawRun
-from .test_verdict import SCHEMA
+from .test_outages import broken_rules, judge
 
 #: The last death of an instance, the start of the first, and when all ran again and were one cluster.
 BEGAN, HEALED, UP, HEALTHY = HOLD.start + 0.5, HOLD.start + 4.0, HOLD.start + 4.5, HOLD.start + 6.0
@@ -74,17 +73,6 @@ def write(raw_run: RawRun, attempts: list[Attempt] = ATTEMPTS, counter: int = 2)
 def _csv(run: RunDirectory, name: str, columns: str, rows: list[Any]) -> None:
     with (run.host("node1") / f"node1-w0-{name}.csv").open("w", newline="") as file:
         csv.writer(file).writerows([columns.split(), *rows])
-
-
-def judge(run: RunDirectory) -> dict[str, Any]:
-    report.write(run)
-    figures: dict[str, Any] = json.loads(run.run_json.read_text())
-    jsonschema.validate(figures, json.loads(SCHEMA.read_text()))
-    return figures
-
-
-def broken_rules(figures: dict[str, Any]) -> list[str]:
-    return [rule["name"] for rule in [*figures["rules"], *figures["validity"]] if not rule["passed"]]
 
 
 def test_what_a_server_without_state_may_refuse_is_not_held_against_it(

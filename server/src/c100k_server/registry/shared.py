@@ -204,9 +204,10 @@ class SharedRegistry:
                 session.settle(partial(self._still_here, session, name))
 
     def _still_here(self, session: StoredSession, name: str, problem: Exception | None) -> None:
-        if not self._is_here(name, session) or name in self._changing:
+        if not self._is_here(name, session):
             return
-        if problem is None:
+        # A change on its way says it too, unless it fails.
+        if problem is None and name not in self._changing:
             self._announce(session, name)
         else:
             self._unannounced[name] = session

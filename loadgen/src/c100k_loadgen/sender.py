@@ -27,7 +27,7 @@ from c100k_loadgen.tally import Tally
 from c100k_loadgen.words import of_failure
 
 #: Whatever falls due within it is sent together: a wake-up for each message would cost more than the message.
-_TICK_S = 0.001
+_TICK_S = 0.002
 
 #: Given-up requests that are remembered, so that a late answer is not taken for one to nothing.
 _GIVEN_UP_KEPT = 200_000

@@ -111,7 +111,7 @@ class Sessions:
     async def verify(self, files: WorkerFiles, stop_at: float) -> None:
         """Have each session read its counter, those that are away when they are back. Nothing was sent from `stop_at`
         on."""
-        self._move_no_more()
+        self._rebalance_no_more()
         sender = self._sender
         await self._read_back(
             Verification(self._loop, self._opened(), sender.next_id, sender.heard_from, files.counter)
@@ -132,7 +132,7 @@ class Sessions:
 
     def stop(self) -> None:
         """Bring no session back any more."""
-        self._move_no_more()
+        self._rebalance_no_more()
         self._departures.stop()
         self._fail_over.stop()
         for probe in self._probes.values():
@@ -155,11 +155,10 @@ class Sessions:
         self._moving[session] = connection = self.connect(session.number, target.name, 0)
         self._opener.begin(connection, destination(self._assignment, session.number, target))
 
-    def _move_no_more(self) -> None:
+    def _rebalance_no_more(self) -> None:
+        """Moves that are under way go on: a server may have taken the session, and not have said so yet."""
         if self._rebalancing is not None:
             self._rebalancing.stop()
-        for connection in list(self._moving.values()):
-            self._opener.give_up(connection, "rebalance")
 
     def _target_dead(self, target: str) -> None:
         for connection in list(self._sender.live):
@@ -202,8 +201,7 @@ class Sessions:
             self._verification.resumed(session)
 
     def opening_failed(self, connection: Connection, cause: str) -> None:
-        if cause != "rebalance":
-            self._tally.connect_error(connection.phase, connection.target, cause)
+        self._tally.connect_error(connection.phase, connection.target, cause)
         self._held[connection.target] -= 1
         session = resumable(connection).session
         if session.connection is None:

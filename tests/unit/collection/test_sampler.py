@@ -56,7 +56,7 @@ def test_a_guest_is_not_counted_twice(sampler: ModuleType) -> None:
 
 
 def test_a_kernel_row_of_this_machine_is_complete(sampler: ModuleType) -> None:
-    row = dict(zip(sampler.KERNEL, sampler.kernel_row(1_795_000_000, []), strict=True))
+    row = dict(zip(sampler.KERNEL, sampler.kernel_row(1_795_000_000, 0, []), strict=True))
 
     assert row["t"] == 1_795_000_000
     for column in ("tcp_inuse", "tcp_tw", "tcp_alloc", "tcp_mem_pages", "listen_overflows", "listen_drops"):
@@ -81,9 +81,10 @@ def test_sockets_are_counted_by_their_ports(sampler: ModuleType, family: int, ad
         assert sampler.sockets_with([1, port, other_port], family) == 8
         assert sampler.sockets_with([other_port, 1], family) == 1
         assert sampler.sockets_with([1, 2, 3], family) == 0
-        assert sampler.redis_sockets(20, [port, other_port], version_6=4) == 8
-        assert sampler.redis_sockets(21, [port, other_port], version_6=4) == ""
-        assert sampler.redis_sockets(21, [], version_6=4) == 0
+        assert sampler.redis_sockets(20, 0, [port, other_port], version_6=4) == 8
+        assert sampler.redis_sockets(21, 0, [port, other_port], version_6=4) == ""
+        assert sampler.redis_sockets(22, 7, [port, other_port], version_6=4) == 8
+        assert sampler.redis_sockets(21, 0, [], version_6=4) == 0
 
         # Who closes first leaves a socket that waits, and is not in use.
         for each in (*connections, *accepted):

@@ -162,6 +162,30 @@ def test_a_node_that_returns_gets_its_share_again(nodes: list[Node], start: Call
     assert min(back.values()) > SESSIONS // 3 * 0.8, back
 
 
+def test_moves_that_are_under_way_when_the_hold_ends_go_on(
+    nodes: list[Node], redis: RedisCluster, start: Callable[..., Run]
+) -> None:
+    begin_at, hold_s = int(time.time()) + 3, 10
+    end_at = begin_at + 3 + hold_s
+    # Without messages, so that counters are read as soon as the hold ends.
+    run = start(start_at=begin_at, hold_s=hold_s, rate_per_s=0, rebalance_per_s=10, verify_s=10)
+    in_hold(run)
+    nodes[2].signal(signal.SIGSTOP)
+    run.wait_for(lambda status: status["resumed"] == SESSIONS // 3)
+    nodes[2].signal(signal.SIGCONT)
+    time.sleep(max(0, end_at - 0.7 - time.time()))
+    # Who moves now is taken when the counters are being read already, and it is not the server's doing.
+    for index in range(len(redis.servers)):
+        redis.pause(index)
+    time.sleep(max(0, end_at + 0.5 - time.time()))
+    for index in range(len(redis.servers)):
+        redis.resume(index)
+    assert run.finish().exit_code == 0, run.stderr
+    assert run.causes("close", "verify")["rebalance"] > 0
+    assert run.causes("close").keys() <= {"stop", "target_dead", "rebalance", "eof"}
+    assert sorted(int(row["session"]) for row in run.rows("counters")) == list(range(SESSIONS))
+
+
 def by_target(run: Run) -> Counter[str]:
     """How many connections were closed at the end, by target."""
     counts: Counter[str] = Counter()

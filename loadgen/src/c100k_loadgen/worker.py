@@ -280,7 +280,7 @@ class Worker:
     def _arm_pulse(self) -> None:
         now = self._now()
         self._pulse_at = (math.floor(now / _PULSE_S) + 1) * _PULSE_S
-        self._loop.call_later(math.ceil((self._pulse_at - now) * 1000) / 1000, self._pulse)
+        self._next_pulse = self._loop.call_later(math.ceil((self._pulse_at - now) * 1000) / 1000, self._pulse)
 
     def _pulse(self) -> None:
         now = time.monotonic()
@@ -428,6 +428,7 @@ class Worker:
         if self._sessions is not None:
             await self._end_sessions(self._sessions)
         await self._close_connections()
+        self._next_pulse.cancel()
         now = time.monotonic()
         self._end_seconds(now)
         self._sender.drop_all()

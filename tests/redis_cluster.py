@@ -85,6 +85,10 @@ class RedisCluster:
                 raise reply
             return reply
 
+    def command_all(self, *words: str | int) -> None:
+        for index in range(len(self.servers)):
+            self.command(index, *words)
+
     def kill(self, *indexes: int) -> None:
         for index in indexes:
             self.servers[index].kill()

@@ -13,12 +13,12 @@ from typing import Any
 class Node:
     """`c100k-server serve` with one worker, whose sessions are in Redis."""
 
-    def __init__(self, name: str, redis: str) -> None:
+    def __init__(self, name: str, redis: str, *options: str) -> None:
         self.name = name
         addresses = ("--tcp", "127.0.0.1:0", "--admin", "127.0.0.1:0")
         state = ("--state", "redis", "--redis", redis, "--node", name)
         self.process = subprocess.Popen(
-            [*(sys.executable, "-m", "c100k_server", "serve"), *addresses, *state, "--workers", "1"],
+            [*(sys.executable, "-m", "c100k_server", "serve"), *addresses, *state, "--workers", "1", *options],
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -18,6 +18,8 @@ _TICK_S = 0.1
 _TOLERANCE = 0.02
 #: Moves of one worker that are under way at most.
 UNDER_WAY = 64
+#: How long a target that has refused a session is left alone at least.
+_PAUSE_S = 1.0
 
 
 class Rebalancing:
@@ -25,7 +27,8 @@ class Rebalancing:
     `pace_per_s`, from `start` on (`time.monotonic` seconds).
 
     `up` says which targets live, `held` how many sessions of this worker each has, with those on their way to it;
-    `live` are the connections, and `moving` the sessions on their way. As long as `busy`, nothing is moved.
+    `live` are the connections, and `moving` the sessions on their way. As long as `busy`, nothing is moved. A target
+    that has `refused` a session is tried with one at a time, until it has `taken` one.
     """
 
     def __init__(
@@ -52,7 +55,16 @@ class Rebalancing:
         self._pace_per_s = pace_per_s
         self._allowance = 0.0
         self._place = 0
+        self._try_at: dict[str, float] = {}  # those that refuse
         self._timer = loop.call_later(max(0.0, start - time.monotonic()), self._tick)
+
+    def refused(self, target: str, retry_after_s: float) -> None:
+        """A target cannot use the state of its sessions."""
+        self._try_at[target] = time.monotonic() + max(_PAUSE_S, retry_after_s)
+
+    def taken(self, target: str) -> None:
+        """A target has taken a session."""
+        self._try_at.pop(target, None)
 
     def stop(self) -> None:
         """Move no more."""
@@ -61,7 +73,10 @@ class Rebalancing:
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_TICK_S, self._tick)
         self._allowance = min(1.0, self._allowance) + self._pace_per_s * _TICK_S
-        alive = [target for target in self._targets if self._up(target.name)]
+        now = time.monotonic()
+        alive = [
+            target for target in self._targets if self._up(target.name) and self._try_at.get(target.name, 0.0) <= now
+        ]
         if not alive or self._busy():
             return
         share = sum(self._held[target.name] for target in alive) / len(alive)
@@ -75,6 +90,9 @@ class Rebalancing:
                 return
             self._allowance -= 1
             self._move(session, to)
+            if to.name in self._try_at:
+                self._try_at[to.name] = now + _PAUSE_S
+                return
 
     def _next(self, share: float) -> ResumableSession | None:
         """The next session, in the order of their connections, of a target that holds more than its share."""

@@ -190,6 +190,8 @@ class Sessions:
         self._tally.opened()
         self._sender.heard_from[connection.target] += 1
         self._departures.told(connection.target, is_available=True)
+        if self._rebalancing is not None:
+            self._rebalancing.taken(connection.target)
         if last is None:
             self._sender.add(connection)
             return
@@ -203,7 +205,9 @@ class Sessions:
     def opening_failed(self, connection: Connection, cause: str) -> None:
         self._tally.connect_error(connection.phase, connection.target, cause)
         self._held[connection.target] -= 1
-        session = resumable(connection).session
+        session, retry_after_s = resumable(connection).session, resumable(connection).retry_after_s
+        if cause == "state_unavailable" and self._rebalancing is not None:
+            self._rebalancing.refused(connection.target, retry_after_s)
         if session.connection is None:
             self._opener.failed(connection)
             return
@@ -213,7 +217,7 @@ class Sessions:
             if not session.live:
                 self._fail_over.lost(session)
             return
-        self._fail_over.failed(session, resumable(connection).retry_after_s)
+        self._fail_over.failed(session, retry_after_s)
 
     def ended(self, connection: Connection, cause: str) -> None:
         session = resumable(connection).session

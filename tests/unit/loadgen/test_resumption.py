@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from session_node import Node
 
 from c100k import operations
 from c100k.run_directory import RunDirectory
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from redis_cluster import RedisCluster
-    from session_node import Node
     from tests.unit.loadgen.conftest import Run
 
 SESSIONS, RATE = 200, 400
@@ -184,6 +186,28 @@ def test_moves_that_are_under_way_when_the_hold_ends_go_on(
     assert run.causes("close", "verify")["rebalance"] > 0
     assert run.causes("close").keys() <= {"stop", "target_dead", "rebalance", "eof"}
     assert sorted(int(row["session"]) for row in run.rows("counters")) == list(range(SESSIONS))
+
+
+def test_a_node_without_state_is_hardly_asked_until_it_has_it_again(
+    nodes: list[Node], redis: RedisCluster, start: Callable[..., Run], tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("secret")
+    of_c = ("on", ">secret", "~*", "&*", "+@all")
+    redis.command_all("ACL", "SETUSER", "c", *of_c)
+    nodes[2].stop()
+    nodes[2] = Node("c", redis.seeds, "--redis-user", "c", "--redis-password-file", str(password))
+    run = start(rebalance_per_s=200, hold_s=16)
+    in_hold(run)
+    redis.command_all("ACL", "DELUSER", "c")
+    run.wait_for(lambda status: status["resumed"] == SESSIONS // 3)
+    time.sleep(4)
+    redis.command_all("ACL", "SETUSER", "c", *of_c)
+    check(run, "c", {"unavailable"})
+    # At the pace of moves it is a thousand.
+    assert 0 < run.causes("connect_error")["state_unavailable"] < 100
+    back = by_target(run)
+    assert min(back.values()) > SESSIONS // 3 * 0.8, back
 
 
 def by_target(run: Run) -> Counter[str]:

@@ -17,6 +17,7 @@ import pytest
 NAME_TAKEN = -32005
 NAME_NOT_FOUND = -32006
 STATE_UNAVAILABLE = -32010
+INTERNAL_ERROR = -32603
 DEADLINE_S = 10.0
 OFFER = {
     "protocolVersion": "2025-11-25",
@@ -133,6 +134,23 @@ def died(server: Any) -> None:
     server.process.wait()
 
 
+def apart_from(agent: Agent, redis: Any) -> tuple[str, int]:
+    """A name that another master has than the session of the agent, and that master."""
+    session_at = redis.master_of(f"c100k:s:{{{agent.id}}}")
+    names = ((name, redis.master_of(f"c100k:r:{name}")) for name in map("follows {}".format, range(100)))
+    return next((name, master) for name, master in names if master != session_at)
+
+
+@contextmanager
+def no_names_on(master: int, redis: Any) -> Iterator[None]:
+    """The master refuses to write names."""
+    redis.command(master, "ACL", "SETUSER", "default", "-hset")
+    try:
+        yield
+    finally:
+        redis.command(master, "ACL", "SETUSER", "default", "+hset")
+
+
 @pytest.fixture
 def two(nodes: Callable[..., Any]) -> tuple[Any, Any]:
     with ThreadPoolExecutor() as threads:
@@ -186,22 +204,30 @@ def test_names_outlive_their_node(two: tuple[Any, Any]) -> None:
 def test_a_name_follows_its_session_though_that_cannot_be_said_at_once(two: tuple[Any, Any], redis: Any) -> None:
     first, second = two
     owner, other = Agent(first), Agent(second)
-    session_at = redis.master_of(f"c100k:s:{{{owner.id}}}")
-    name, master = next(
-        (name, redis.master_of(f"c100k:r:{name}"))
-        for name in map("follows {}".format, range(100))
-        if redis.master_of(f"c100k:r:{name}") != session_at
-    )
+    name, master = apart_from(owner, redis)
     owner.registry("register", name=name)
     assert other.registry("find", name=name)["node"] == "a"
-    redis.command(master, "ACL", "SETUSER", "default", "-hset")
-    try:
+    with no_names_on(master, redis):
         owner.resume(second)
         time.sleep(1.5)
         assert redis.command(master, "HGET", f"c100k:r:{name}", "n") == b"a"
-    finally:
-        redis.command(master, "ACL", "SETUSER", "default", "+hset")
     soon(lambda: redis.command(master, "HGET", f"c100k:r:{name}", "n") == b"b")
+
+
+def test_a_name_follows_its_session_though_a_change_of_it_fails_meanwhile(two: tuple[Any, Any], redis: Any) -> None:
+    first, second = two
+    owner = Agent(first)
+    name, master = apart_from(owner, redis)
+    owner.registry("register", name=name, value="old")
+    with no_names_on(master, redis), ThreadPoolExecutor() as threads:
+        owner.resume(second)
+        # So long it is under way: longer than from one announcement to the next, and less than it may take.
+        redis.command(master, "CLIENT", "PAUSE", 1500, "WRITE")
+        changed = threads.submit(owner.registry, "register", name=name, value="new")
+        assert changed.result() == INTERNAL_ERROR
+        assert redis.command(master, "HGET", f"c100k:r:{name}", "n") == b"a"
+    soon(lambda: redis.command(master, "HGET", f"c100k:r:{name}", "n") == b"b")
+    assert b"old" in redis.command(master, "HGET", f"c100k:r:{name}", "r")
 
 
 def test_what_is_acknowledged_stays_when_leases_are_renewed(nodes: Callable[..., Any], redis: Any) -> None:

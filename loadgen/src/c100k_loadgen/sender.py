@@ -81,7 +81,7 @@ class CallRecord:
         self._recorder = Recorder()
 
     def answered(self, response_s: float) -> None:
-        self._recorder.record(int(response_s * 1e6) if response_s > 0 else 0)
+        self._recorder.record(int(response_s * 1e6))
 
     def take(self) -> tuple[int, Interval]:
         """How many were sent, and the response times of those that were answered."""
@@ -202,9 +202,8 @@ class Sender:
                 line = connection.frame(request_id, line, routing(request_id))
             now = clock()
             outstanding[request_id] = connection, intended, now, text
-            slip_us = int((now - intended) * 1e6)
             recorders = hold if intended >= recorded_from else self._recorders_of(intended)
-            recorders.slip.record(slip_us if slip_us > 0 else 0)
+            recorders.slip.record(int((now - intended) * 1e6))
             sent += 1
             if mixed and intended >= hold_at:
                 mixed[self._calls.index(request_id)].sent += 1
@@ -272,7 +271,7 @@ class Sender:
             self._went_wrong(intended, connection.target, "wrong_payload")
         else:
             recorders = self.hold if intended >= self._recorded_from else self._recorders_of(intended)
-            recorders.response.record(int(response_s * 1e6) if response_s > 0 else 0)
+            recorders.response.record(int(response_s * 1e6))
             recorders.service.record(int((now - sent) * 1e6))
             self._totals.answered += 1
             if self.by_call and intended >= self._hold_at:

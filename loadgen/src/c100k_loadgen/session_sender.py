@@ -116,8 +116,7 @@ class SessionSender(Sender):
         now = time.monotonic()
         self.outstanding[request_id] = connection, intended, now, text
         session.unanswered.append(request_id)
-        slip_us = int((now - intended) * 1e6)
-        (self.hold if intended >= self._hold_at else self.settle).slip.record(slip_us if slip_us > 0 else 0)
+        self._recorders_of(intended).slip.record(int((now - intended) * 1e6))
         self._totals.sent += 1
         if connection.state is State.LIVE:
             connection.write(line or self._line(session, request_id))
@@ -219,8 +218,7 @@ class SessionSender(Sender):
         if cause:
             self._tally.message_error(self._phase_of(intended), connection.target, cause)
             return None
-        recorders = self.hold if intended >= self._hold_at else self.settle
-        response_us = int(response_s * 1e6) if response_s > 0 else 0
+        recorders, response_us = self._recorders_of(intended), int(response_s * 1e6)
         recorders.response.record(response_us)
         recorders.service.record(int((now - sent) * 1e6))
         if held_up:

@@ -247,7 +247,7 @@ class Sender:
         try:
             message = decode_message(line)
         except msgspec.MsgspecError:
-            self._malformed(connection, line)
+            self._malformed(connection, line, now)
             return
         if message.method is not None:
             self._asked(connection, message.id, message.method)
@@ -277,7 +277,7 @@ class Sender:
             if self.by_call and intended >= self._hold_at:
                 self.by_call[self._calls.index(request_id)].answered(response_s)  # type: ignore[arg-type]
 
-    def _malformed(self, connection: Connection, line: bytes) -> None:
+    def _malformed(self, connection: Connection, line: bytes, now: float) -> None:
         """JSON-RPC whose contents are of a wrong type is a wrong answer; anything else ends the connection."""
         try:
             envelope = decode_envelope(line)
@@ -291,8 +291,7 @@ class Sender:
         if outstanding is None or outstanding[0] is not connection:
             self._unexpected(connection, envelope.id, "" if envelope.error is None else "rpc_error")
             return
-        self._take(envelope.id)  # type: ignore[arg-type]
-        self._went_wrong(outstanding[1], connection.target, "wrong_payload")
+        self._failed(envelope.id, "wrong_payload", now)  # type: ignore[arg-type]
 
     def _asked(self, connection: Connection, request_id: int | str | None, method: str) -> None:
         """A request of the server gets its reply; a notification needs none."""
@@ -314,13 +313,19 @@ class Sender:
 
     def refused(self, connection: Connection, request_id: int, cause: str) -> None:
         """A request was answered by the transport alone; one that has timed out was counted then."""
-        if self._given_up.pop(request_id, None) is not None:
-            return
         if self.heartbeats is not None and self.heartbeats.settled(connection, request_id, cause):
             return
-        outstanding = self.outstanding.pop(request_id, None)
-        if outstanding is not None:
-            self._went_wrong(outstanding[1], connection.target, cause)
+        if request_id in self.outstanding:
+            self._failed(request_id, cause, time.monotonic())
+
+    def _failed(self, request_id: int, cause: str, now: float) -> None:
+        """Count a request with a wrong answer; one whose answer comes too late has timed out."""
+        connection, intended, *_ = self.outstanding[request_id]
+        if now - intended > self._timeout_s:
+            self._give_up(request_id, connection, intended, now)
+        else:
+            self._went_wrong(intended, connection.target, cause)
+        self._take(request_id)
 
     def expire(self, now: float) -> None:
         """Give up requests whose time is over, counted from their intended send."""
@@ -330,8 +335,9 @@ class Sender:
                 break
             expired.append(request_id)
         for request_id in expired:
-            connection, intended, *_ = self._take(request_id)
+            connection, intended, *_ = self.outstanding[request_id]
             self._give_up(request_id, connection, intended, now)
+            self._take(request_id)
             self._given_up[request_id] = connection
             if len(self._given_up) > _GIVEN_UP_KEPT:
                 oldest, _ = self._given_up.popitem(last=False)
@@ -342,6 +348,7 @@ class Sender:
         return self.outstanding.pop(request_id)
 
     def _give_up(self, request_id: int, connection: Connection, intended: float, now: float) -> None:
+        """Count a request whose time is over."""
         self._went_wrong(intended, connection.target, "timeout")
         self._recorders_of(intended).response.record(int((now - intended) * 1e6))
 

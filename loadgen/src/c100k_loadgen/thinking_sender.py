@@ -109,10 +109,6 @@ class ThinkingSender(Sender):
         super().received(connection, line, now)
         self._rest(connection, now)
 
-    def refused(self, connection: Connection, request_id: int, cause: str) -> None:
-        super().refused(connection, request_id, cause)
-        self._rest(connection, time.monotonic())
-
     def _take(self, request_id: int) -> Outstanding:
         taken = super()._take(request_id)
         self._rest(taken[0], time.monotonic())

@@ -181,7 +181,7 @@ class RegistrySender(SessionSender):
         try:
             message = decode_registry_message(line)
         except msgspec.MsgspecError:
-            self._malformed(connection, line)
+            self._malformed(connection, line, now)
             return
         if message.method is not None:
             self._told(connection, message.id, message.method, message.params)
@@ -197,9 +197,9 @@ class RegistrySender(SessionSender):
         assert isinstance(request_id, int)
         if message.error is not None:
             if not self._is_to_be_repeated(connection, request_id, message.error, now):
-                self._settle(connection, request_id, _refusal(task, message.error), now)
+                self._settle(request_id, _refusal(task, message.error), now)
         elif message.result is None or message.result.isError:
-            self._settle(connection, request_id, "wrong_payload" if message.result is None else "rpc_error", now)
+            self._settle(request_id, "wrong_payload" if message.result is None else "rpc_error", now)
         else:
             self._answered(connection, request_id, task, message.result, outstanding, now)
 
@@ -227,7 +227,7 @@ class RegistrySender(SessionSender):
             named(connection).end_change(now)
         else:
             cause = "wrong_payload"
-        response_us = self._settle(connection, request_id, cause, now)
+        response_us = self._settle(request_id, cause, now)
         if response_us is not None and task is not None:
             self._times[phase][task.kind].record(response_us)
 

@@ -81,7 +81,7 @@ class CallRecord:
         self._recorder = Recorder()
 
     def answered(self, response_s: float) -> None:
-        self._recorder.record(int(response_s * 1e6) if response_s > 0 else 0)
+        self._recorder.record(int(response_s * 1e6))
 
     def take(self) -> tuple[int, Interval]:
         """How many were sent, and the response times of those that were answered."""
@@ -202,9 +202,8 @@ class Sender:
                 line = connection.frame(request_id, line, routing(request_id))
             now = clock()
             outstanding[request_id] = connection, intended, now, text
-            slip_us = int((now - intended) * 1e6)
             recorders = hold if intended >= recorded_from else self._recorders_of(intended)
-            recorders.slip.record(slip_us if slip_us > 0 else 0)
+            recorders.slip.record(int((now - intended) * 1e6))
             sent += 1
             if mixed and intended >= hold_at:
                 mixed[self._calls.index(request_id)].sent += 1
@@ -248,7 +247,7 @@ class Sender:
         try:
             message = decode_message(line)
         except msgspec.MsgspecError:
-            self._malformed(connection, line)
+            self._malformed(connection, line, now)
             return
         if message.method is not None:
             self._asked(connection, message.id, message.method)
@@ -272,13 +271,13 @@ class Sender:
             self._went_wrong(intended, connection.target, "wrong_payload")
         else:
             recorders = self.hold if intended >= self._recorded_from else self._recorders_of(intended)
-            recorders.response.record(int(response_s * 1e6) if response_s > 0 else 0)
+            recorders.response.record(int(response_s * 1e6))
             recorders.service.record(int((now - sent) * 1e6))
             self._totals.answered += 1
             if self.by_call and intended >= self._hold_at:
                 self.by_call[self._calls.index(request_id)].answered(response_s)  # type: ignore[arg-type]
 
-    def _malformed(self, connection: Connection, line: bytes) -> None:
+    def _malformed(self, connection: Connection, line: bytes, now: float) -> None:
         """JSON-RPC whose contents are of a wrong type is a wrong answer; anything else ends the connection."""
         try:
             envelope = decode_envelope(line)
@@ -292,8 +291,7 @@ class Sender:
         if outstanding is None or outstanding[0] is not connection:
             self._unexpected(connection, envelope.id, "" if envelope.error is None else "rpc_error")
             return
-        self._take(envelope.id)  # type: ignore[arg-type]
-        self._went_wrong(outstanding[1], connection.target, "wrong_payload")
+        self._failed(envelope.id, "wrong_payload", now)  # type: ignore[arg-type]
 
     def _asked(self, connection: Connection, request_id: int | str | None, method: str) -> None:
         """A request of the server gets its reply; a notification needs none."""
@@ -315,13 +313,19 @@ class Sender:
 
     def refused(self, connection: Connection, request_id: int, cause: str) -> None:
         """A request was answered by the transport alone; one that has timed out was counted then."""
-        if self._given_up.pop(request_id, None) is not None:
-            return
         if self.heartbeats is not None and self.heartbeats.settled(connection, request_id, cause):
             return
-        outstanding = self.outstanding.pop(request_id, None)
-        if outstanding is not None:
-            self._went_wrong(outstanding[1], connection.target, cause)
+        if request_id in self.outstanding:
+            self._failed(request_id, cause, time.monotonic())
+
+    def _failed(self, request_id: int, cause: str, now: float) -> None:
+        """Count a request with a wrong answer; one whose answer comes too late has timed out."""
+        connection, intended, *_ = self.outstanding[request_id]
+        if now - intended > self._timeout_s:
+            self._give_up(request_id, connection, intended, now)
+        else:
+            self._went_wrong(intended, connection.target, cause)
+        self._take(request_id)
 
     def expire(self, now: float) -> None:
         """Give up requests whose time is over, counted from their intended send."""
@@ -331,8 +335,9 @@ class Sender:
                 break
             expired.append(request_id)
         for request_id in expired:
-            connection, intended, *_ = self._take(request_id)
+            connection, intended, *_ = self.outstanding[request_id]
             self._give_up(request_id, connection, intended, now)
+            self._take(request_id)
             self._given_up[request_id] = connection
             if len(self._given_up) > _GIVEN_UP_KEPT:
                 oldest, _ = self._given_up.popitem(last=False)
@@ -343,6 +348,7 @@ class Sender:
         return self.outstanding.pop(request_id)
 
     def _give_up(self, request_id: int, connection: Connection, intended: float, now: float) -> None:
+        """Count a request whose time is over."""
         self._went_wrong(intended, connection.target, "timeout")
         self._recorders_of(intended).response.record(int((now - intended) * 1e6))
 

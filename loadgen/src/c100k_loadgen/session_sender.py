@@ -116,8 +116,7 @@ class SessionSender(Sender):
         now = time.monotonic()
         self.outstanding[request_id] = connection, intended, now, text
         session.unanswered.append(request_id)
-        slip_us = int((now - intended) * 1e6)
-        (self.hold if intended >= self._hold_at else self.settle).slip.record(slip_us if slip_us > 0 else 0)
+        self._recorders_of(intended).slip.record(int((now - intended) * 1e6))
         self._totals.sent += 1
         if connection.state is State.LIVE:
             connection.write(line or self._line(session, request_id))
@@ -176,7 +175,7 @@ class SessionSender(Sender):
         try:
             message = decode_session_message(line)
         except msgspec.MsgspecError:
-            self._malformed(connection, line)
+            self._malformed(connection, line, now)
             return
         if message.method is not None:
             self._told(connection, message.id, message.method, message.params)
@@ -205,22 +204,18 @@ class SessionSender(Sender):
                 cause = "wrong_payload"
         elif result is None or len(result.content) != 1 or result.content[0].text != text:
             cause = "wrong_payload"
-        self._settle(connection, request_id, cause, now)
+        self._settle(request_id, cause, now)
 
-    def _settle(self, connection: Connection, request_id: int, cause: str, now: float) -> int | None:
+    def _settle(self, request_id: int, cause: str, now: float) -> int | None:
         """Count the answer to a request; the microseconds from its intended send if it was right and in time."""
         held_up = request_id in self._held_up
-        _, intended, sent, _ = self._take(request_id)
+        _, intended, sent, _ = self.outstanding[request_id]
         response_s = now - intended
-        if response_s > self._timeout_s:
-            self._give_up(request_id, connection, intended, now)
+        if cause or response_s > self._timeout_s:
+            self._failed(request_id, cause, now)
             return None
-        self._refused.discard(request_id)
-        if cause:
-            self._tally.message_error(self._phase_of(intended), connection.target, cause)
-            return None
-        recorders = self.hold if intended >= self._hold_at else self.settle
-        response_us = int(response_s * 1e6) if response_s > 0 else 0
+        self._take(request_id)
+        recorders, response_us = self._recorders_of(intended), int(response_s * 1e6)
         recorders.response.record(response_us)
         recorders.service.record(int((now - sent) * 1e6))
         if held_up:
@@ -261,10 +256,11 @@ class SessionSender(Sender):
     def _give_up(self, request_id: int, connection: Connection, intended: float, now: float) -> None:
         """One that the server has refused for want of state is no time-out: it was answered."""
         if request_id in self._refused:
-            self._refused.remove(request_id)
             self._went_wrong(intended, connection.target, "state_unavailable")
-        else:
-            super()._give_up(request_id, connection, intended, now)
+            return
+        super()._give_up(request_id, connection, intended, now)
+        if request_id in self._held_up:
+            self._recorders_of(intended).recovery.record(int((now - intended) * 1e6))
 
     def drop_lost(self) -> None:
         """What is unanswered waits for its session."""
@@ -277,6 +273,7 @@ class SessionSender(Sender):
         session = resumable(taken[0]).session
         session.unanswered.remove(request_id)
         self._held_up.discard(request_id)
+        self._refused.discard(request_id)
         if request_id == session.increment_id:
             self._attempt_ended(session, "unknown", time.monotonic())
             session.increment_id = 0

@@ -57,10 +57,6 @@ class ThinkingSender(Sender):
         super().add(connection)
         self._free.append((time.monotonic(), connection))
 
-    def remove(self, connection: Connection) -> None:
-        super().remove(connection)
-        self._serving.pop(connection, None)
-
     def stop(self, now: float) -> None:
         super().stop(now)
         self._stopped = True
@@ -103,7 +99,7 @@ class ThinkingSender(Sender):
         now = time.monotonic()
         self.outstanding[request_id] = connection, intended, now, text
         self._serving[connection] = request_id
-        self._recorders_of(intended).slip.record(max(0, int((now - possible) * 1e6)))
+        self._recorders_of(intended).slip.record(int((now - possible) * 1e6))
         self._totals.sent += 1
         if self.by_call and intended >= self._hold_at:
             self.by_call[self._calls.index(request_id)].sent += 1
@@ -112,10 +108,6 @@ class ThinkingSender(Sender):
     def received(self, connection: Connection, line: bytes, now: float) -> None:
         super().received(connection, line, now)
         self._rest(connection, now)
-
-    def refused(self, connection: Connection, request_id: int, cause: str) -> None:
-        super().refused(connection, request_id, cause)
-        self._rest(connection, time.monotonic())
 
     def _take(self, request_id: int) -> Outstanding:
         taken = super()._take(request_id)

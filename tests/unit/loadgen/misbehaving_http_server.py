@@ -69,6 +69,8 @@ class Connection(asyncio.Protocol):
                 self._respond(400, b'{"jsonrpc":"2.0","id":0,"error":{"code":-32600,"message":"no session"}}')
             case "server/discover":
                 self._answer(message["id"], {"supportedVersions": ["2026-07-28"], **information})
+            case "ping":
+                self._respond(503, b"busy")
             case "DELETE" if self._behaviour == "keeps_sessions":
                 self._respond(405, b"")
             case "DELETE" if self._behaviour == "ignores_ends":

@@ -78,6 +78,8 @@ class Session(asyncio.Protocol):
                 COUNTS[f"pings of {self._number}"] += 1
                 if self._behaviour == "pongs":
                     self._send({"id": message["id"], "result": {}})
+                elif self._behaviour == "refuses_pings":
+                    self._send({"id": message["id"], "error": {"code": -32601, "message": "no"}})
             elif method == "tools/call":
                 self._call(message)
 

@@ -103,6 +103,20 @@ def test_heartbeats_without_an_answer(run: Run) -> None:
     assert results.messages.errors == 0
 
 
+@pytest.mark.parametrize(
+    "cause",
+    [
+        pytest.param("rpc_error", marks=pytest.mark.scenario("refuses_pings", heartbeat_s=1, timeout_s=5)),
+        pytest.param("bad_status", marks=pytest.mark.scenario("http good", **HTTP, heartbeat_s=1, timeout_s=5)),
+    ],
+)
+def test_heartbeats_that_are_refused(run: Run, cause: str) -> None:
+    results = results_of(run)
+    assert results.pings is not None
+    assert (results.pings.sent, results.pings.answered, results.pings.causes) == (60, 0, {cause: 60})
+    assert results.messages.errors == 0
+
+
 @pytest.mark.scenario("c100k-server", **STREAMED, heartbeat_s=1)
 def test_heartbeats_of_sessions_over_http(run: Run) -> None:
     results = results_of(run)

@@ -105,7 +105,9 @@ class Sessions:
         return self._connection(number, target, attempts)
 
     def _connection(self, number: int, target: str, attempts: int) -> Connection:
-        session = self._sessions.setdefault(number, ResumableSession(number))
+        session = self._sessions.get(number)
+        if session is None:
+            session = self._sessions[number] = ResumableSession(number)
         return ResumableConnection(self, session, target, attempts, self._assignment.plan.protocol)
 
     async def verify(self, files: WorkerFiles, stop_at: float) -> None:

@@ -113,13 +113,13 @@ class Sessions:
     async def verify(self, files: WorkerFiles, stop_at: float) -> None:
         """Have each session read its counter, those that are away when they are back. Nothing was sent from `stop_at`
         on."""
-        self._rebalance_no_more()
         sender = self._sender
         await self._read_back(
             Verification(self._loop, self._opened(), sender.next_id, sender.heard_from, files.counter)
         )
 
     async def _read_back(self, verification: ReadBack) -> None:
+        self._rebalance_no_more()
         self._verification = verification
         self.message_received = verification.received
         await verification.run(self._assignment.plan.verify_s)

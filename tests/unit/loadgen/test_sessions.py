@@ -1,4 +1,4 @@
-"""How connections are closed in the end."""
+"""What is told of sessions whose moves come to nothing, and how connections are closed in the end."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from c100k_loadgen.sessions import Sessions
 from c100k_loadgen.tally import Tally
 
 OPENED = {"result": {"protocolVersion": "2025-11-25", "_meta": {"c100k/sessionId": "s", "c100k/eventId": "4"}}}
+RESUMED = {"result": {"protocolVersion": "2025-11-25", "eventId": "5"}}
+UNAVAILABLE, UNKNOWN = {"error": {"code": -32010}}, {"error": {"code": -32004}}
 
 
 def say(connection: ResumableConnection, answer: dict[str, Any]) -> None:
@@ -78,6 +80,47 @@ def play(scene: Callable[[Bench], Awaitable[None]]) -> None:
         bench.sender.stop(0)
 
     asyncio.run(whole())
+
+
+def test_a_session_that_loses_its_server_on_the_move_was_away() -> None:
+    async def scene(bench: Bench) -> None:
+        move = await bench.next_begun()
+        assert move.session.connection is not None
+        move.session.connection.connection_lost(None)
+        say(move, UNAVAILABLE)
+        assert bench.sessions.away == 1
+        say(await bench.next_begun(), RESUMED)
+        assert bench.sessions.away == 0
+        assert [(each.cause, each.source, each.outcome) for each in bench.told] == [("eof", "a", "resumed")]
+
+    play(scene)
+
+
+def test_a_session_that_has_moved_was_not() -> None:
+    async def scene(bench: Bench) -> None:
+        move = await bench.next_begun()
+        assert move.session.connection is not None
+        move.session.connection.connection_lost(None)
+        say(move, RESUMED)
+        assert bench.told == []
+
+    play(scene)
+
+
+def test_one_that_was_unknown_on_the_move_begins_anew() -> None:
+    async def scene(bench: Bench) -> None:
+        move = await bench.next_begun()
+        say(move, UNKNOWN)
+        move.connection_lost(None)
+        assert move.session.connection is not None
+        move.session.connection.connection_lost(None)
+        again = await bench.next_begun()
+        say(again, OPENED)
+        again.fail("reset")
+        say(await bench.next_begun(), RESUMED)
+        assert [each.outcome for each in bench.told] == ["session_lost", "resumed"]
+
+    play(scene)
 
 
 def test_connections_that_end_by_themselves_need_not_be_closed() -> None:

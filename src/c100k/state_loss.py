@@ -111,7 +111,7 @@ def _loss(
         up_at=_finite(span.up_at),
         closes=_count(hosts, "close", ON_PURPOSE, span.began_at - NEAR_S, back_by),
         answered=sum(host.client[t].counts["answered"] for host in hosts for t in span.without if t in host.client),
-        failed=_count(hosts, "message_error", (STATE_UNAVAILABLE,), span.without.start, span.without.stop),
+        failed=_count(hosts, "message_error", (STATE_UNAVAILABLE,), span.without.start, span.without.stop - 1),
         refused=writes.refused,
         unknown=writes.unknown,
         acknowledged=writes.acknowledged,
@@ -142,7 +142,8 @@ class _Writes:
         if outcome in (ERROR, REFUSED, UNKNOWN):
             self.refused += outcome == REFUSED
             self.unknown += outcome == UNKNOWN
-            if t >= span.up_at:
+            # Sessions that go back to another target leave attempts of unknown outcome at any time.
+            if outcome == REFUSED and t >= span.up_at:
                 self.refused_s = max(self.refused_s or 0.0, t - span.up_at)
         elif t >= span.first_healed_at:
             if math.isfinite(span.up_at):

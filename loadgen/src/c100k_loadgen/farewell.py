@@ -1,11 +1,12 @@
-"""The end of sessions over HTTP: each is given up by DELETE, so that no server keeps them for nothing."""
+"""The end of all connections; before it sessions over HTTP are given up by DELETE, so that no server keeps them for
+nothing."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
-from c100k_loadgen.connection import State
+from c100k_loadgen.connection import Connection, State
 from c100k_loadgen.http_session import HttpSession
 from c100k_loadgen.tally import Tally
 
@@ -14,6 +15,9 @@ _AT_ONCE = 64
 _BOUND_S = 5.0
 
 _LOOK_S = 0.001
+
+#: Connections closed in one go, between two looks at everything else.
+_CLOSE_BATCH = 200
 
 
 async def end_sessions(sessions: Sequence[HttpSession], tally: Tally) -> None:
@@ -36,3 +40,12 @@ async def end_sessions(sessions: Sequence[HttpSession], tally: Tally) -> None:
         tally.session_ended(session.target, "unanswered")
     for session in waiting:
         tally.session_ended(session.target, "not_asked")
+
+
+async def close_all(live: Sequence[Connection]) -> None:
+    """Close those that are live now, whichever of them end by themselves meanwhile."""
+    connections = list(live)
+    for first in range(0, len(connections), _CLOSE_BATCH):
+        for connection in connections[first : first + _CLOSE_BATCH]:
+            connection.close()
+        await asyncio.sleep(0)

@@ -59,13 +59,14 @@ def destination(assignment: Assignment, number: int, to: Target | None = None) -
     The numbers from `plan.connections` on are those of the publishers. With `to` it goes there, whatever its number.
     """
     plan, sources = assignment.plan, assignment.plan.source_addresses
-    turn = number // plan.connections_each
-    round_of, place = divmod(turn, sum(target.weight for target in plan.targets))
-    target = _in_turn(plan.targets, place)
-    if number >= plan.connections:
+    round_of, place = divmod(number // plan.connections_each, sum(target.weight for target in plan.targets))
+    if to is not None:
+        target = to
+    elif number >= plan.connections:
         name = plan.publish_to[number - plan.connections]
         target = next(each for each in plan.targets if each.name == name)
-    target = to or target
+    else:
+        target = _in_turn(plan.targets, place)
     source = sources[round_of % len(sources)] if sources else None
     server_name = target.host_name or target.address
     family, address = target_address(target)

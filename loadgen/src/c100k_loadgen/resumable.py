@@ -81,7 +81,7 @@ class ResumableSession:
         self.cause = ""
         self.attempts = 0
         self.missed = 0
-        self.known = True  # by the server that it came back to
+        self.known = True  # by the servers that were asked since it was live
 
     @property
     def live(self) -> bool:
@@ -99,7 +99,6 @@ class ResumableSession:
         """Its connection has ended."""
         self.lost_at, self.cause = now, cause
         self.attempts = self.missed = 0
-        self.known = True
 
     def resumption(self, source: str, to: str, resumed_at: float | None) -> Resumption:
         """How it went on, or did not."""

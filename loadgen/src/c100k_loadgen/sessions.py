@@ -22,6 +22,9 @@ from c100k_loadgen.session_sender import SessionSender
 from c100k_loadgen.tally import Tally
 from c100k_loadgen.verification import ReadBack, Verification
 
+#: How a connection ends when its server hears of the next one sooner than this worker.
+_OF_A_MOVE = ("moved", "eof")
+
 
 class Sessions:
     """Owns the connections of its sessions. `on_resumption` gets what became of each that lost one.
@@ -105,19 +108,21 @@ class Sessions:
         return self._connection(number, target, attempts)
 
     def _connection(self, number: int, target: str, attempts: int) -> Connection:
-        session = self._sessions.setdefault(number, ResumableSession(number))
+        session = self._sessions.get(number)
+        if session is None:
+            session = self._sessions[number] = ResumableSession(number)
         return ResumableConnection(self, session, target, attempts, self._assignment.plan.protocol)
 
     async def verify(self, files: WorkerFiles, stop_at: float) -> None:
         """Have each session read its counter, those that are away when they are back. Nothing was sent from `stop_at`
         on."""
-        self._rebalance_no_more()
         sender = self._sender
         await self._read_back(
             Verification(self._loop, self._opened(), sender.next_id, sender.heard_from, files.counter)
         )
 
     async def _read_back(self, verification: ReadBack) -> None:
+        self._rebalance_no_more()
         self._verification = verification
         self.message_received = verification.received
         await verification.run(self._assignment.plan.verify_s)
@@ -181,7 +186,8 @@ class Sessions:
         session = resumable(connection).session
         self._opener.opened(connection)
         last = session.connection
-        if session in self._moving:
+        has_moved = session in self._moving
+        if has_moved:
             if last is not None and last.state is State.LIVE:
                 last.close("rebalance")
             del self._moving[session]
@@ -194,13 +200,14 @@ class Sessions:
             self._rebalancing.taken(connection.target)
         if last is None:
             self._sender.add(connection)
-            return
-        if session.cause != "rebalance" or not session.known:
-            self._tally.totals.resumed += session.known
-            self._on_resumption(session.resumption(last.target, connection.target, time.monotonic()))
-        self._sender.resumed(connection)
-        if self._verification is not None:
-            self._verification.resumed(session)
+        else:
+            if not session.known or not has_moved or session.cause not in ("rebalance", *_OF_A_MOVE):
+                self._tally.totals.resumed += session.known
+                self._on_resumption(session.resumption(last.target, connection.target, time.monotonic()))
+            self._sender.resumed(connection)
+            if self._verification is not None:
+                self._verification.resumed(session)
+        session.known = True
 
     def opening_failed(self, connection: Connection, cause: str) -> None:
         self._tally.connect_error(connection.phase, connection.target, cause)
@@ -215,23 +222,24 @@ class Sessions:
         if session in self._moving:
             del self._moving[session]
             if not session.live:
+                self._sender.lost(session.connection)
                 self._fail_over.lost(session)
             return
         self._fail_over.failed(session, retry_after_s)
 
     def ended(self, connection: Connection, cause: str) -> None:
         session = resumable(connection).session
-        if cause in ("moved", "eof") and session in self._moving:
-            cause = "rebalance"  # the server has heard of the next connection sooner than this worker
-        self._tally.closed(connection.target, cause)
+        has_moved = cause == "rebalance" or (cause in _OF_A_MOVE and session in self._moving)
+        self._tally.closed(connection.target, "rebalance" if has_moved else cause)
         self._held[connection.target] -= 1
         if cause == "stop":
             self._sender.remove(connection)
             return
-        if cause == "rebalance":
+        if cause != "rebalance":
+            session.lose(cause, time.monotonic())
+        if has_moved:
             self._sender.left(connection)
         else:
-            session.lose(cause, time.monotonic())
             self._sender.lost(connection)
         # What is on its way elsewhere needs no other attempt.
         if session not in self._moving:

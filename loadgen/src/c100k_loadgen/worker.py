@@ -32,7 +32,7 @@ from c100k_loadgen.children import Children
 from c100k_loadgen.connection import MESSAGE_BOUND_BYTES, WRITE_BOUND_BYTES, Connection
 from c100k_loadgen.credentials import bearer, tls_context
 from c100k_loadgen.fan_out import Audience, Conductor, Publisher
-from c100k_loadgen.farewell import end_sessions
+from c100k_loadgen.farewell import close_all, end_sessions
 from c100k_loadgen.heartbeats import Heartbeats
 from c100k_loadgen.http_session import HttpSession
 from c100k_loadgen.named_sessions import NamedSessions
@@ -56,9 +56,6 @@ _PR_SET_PDEATHSIG = 1
 
 #: How often time-outs and the loop's lag are looked at. Divides a second, so that one of them falls on each boundary.
 _PULSE_S = 0.05
-
-#: Connections closed in one go at the end, between two looks at everything else.
-_CLOSE_BATCH = 200
 
 #: Reports that the parent does not read are dropped from here on.
 _REPORT_BACKLOG_BYTES = 1 << 20
@@ -446,22 +443,16 @@ class Worker:
         self._opener.stop()
         sessions.stop()
 
-    async def _close_all(self, live: Sequence[Connection]) -> None:
-        while live:
-            for connection in live[-_CLOSE_BATCH:]:
-                connection.close()
-            await asyncio.sleep(0)
-
     async def _close_connections(self) -> None:
         if self._planned_closes is not None:
             self._planned_closes.finish()
         publishing = [each.connection for each in self._publishers if each.connection is not None]
-        await self._close_all(self._audience.live)
+        await close_all(self._audience.live)
         calling = (*self._sender.live, *publishing)
         await end_sessions([each for each in calling if isinstance(each, HttpSession)], self._tally)
         for connection in publishing:
             connection.close()
-        await self._close_all(self._sender.live)
+        await close_all(self._sender.live)
         # The event loop closes the sockets in its next turns.
         await asyncio.sleep(_PULSE_S)
         await self._children.end()

@@ -146,6 +146,11 @@ def test_messages_that_fail_otherwise_count(down: RawRun) -> None:
     assert "error rate" in broken_rules(figures)
 
 
+def test_a_failure_in_the_second_in_which_it_returns_is_not_of_the_time_without(down: RawRun) -> None:
+    down.hosts[0].causes.append((DOWN.stop, "hold", "message_error", "node2", "rpc_error", 4))
+    assert judge(write(down))["state_loss"][0]["failed"] == 0
+
+
 def test_refusals_after_the_time_that_a_return_may_take_are_errors(down: RawRun) -> None:
     down.hosts[0].causes[-1] = (HOLD.stop - 1, "hold", "message_error", "node2", "state_unavailable", 5)
     figures = judge(write(down))
@@ -172,6 +177,12 @@ def test_what_a_later_fault_has_refused_is_not_of_this_one(down: RawRun) -> None
         faults.write(json.dumps({"at": UP + 4.0, **own}) + "\n")
     figures = judge(run)
     assert (figures["state_loss"][0]["refused"], figures["state_loss"][0]["back_s"]) == (2, 2.5)
+
+
+def test_what_sessions_that_go_back_leave_open_is_not_refused(down: RawRun) -> None:
+    moved = [(UP + 20.0, "node2", 5, 3, 1, "unknown"), (UP + 20.5, "node1", 6, 2, 1, "error")]
+    figures = judge(write(down, [*ATTEMPTS, *moved]))
+    assert (figures["state_loss"][0]["refused_s"], figures["state_loss"][0]["back_s"]) == (1.0, 2.5)
 
 
 def test_a_write_that_went_down_with_the_state_is_lost(down: RawRun) -> None:

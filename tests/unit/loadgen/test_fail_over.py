@@ -152,8 +152,7 @@ def test_nobody_is_brought_back_after_the_end(bench: Bench, clock: Clock) -> Non
 
 def test_each_loss_is_told_by_itself() -> None:
     session = ResumableSession(7)
-    session.attempts, session.missed, session.known = 3, 2, False
-    assert session.resumption("a", "b", 5.0).outcome == "session_lost"
+    session.attempts, session.missed = 3, 2
     session.lose("eof", 6.0)
     assert session.resumption("b", "c", 7.0) == (7, 6.0, "eof", "b", "c", 0, 7.0, 0, "resumed")
 

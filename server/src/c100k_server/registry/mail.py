@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from c100k_server.registry.scripts import HINT
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 # How long a mailbox is kept that nobody reads: no worker is away for so long and comes back.
 MAILBOX_MS = 60_000
-# Hints that wait for Redis. What does not fit is read later.
+# Hints for one worker that wait for Redis. What does not fit is read later.
 UNSENT_MAX = 10_000
 
 
@@ -120,5 +121,6 @@ class Mail:
             sent.add_done_callback(partial(self._sent, life, session_ids))
 
     def _sent(self, life: str, session_ids: set[str], sent: asyncio.Future[Any]) -> None:
-        if not sent.cancelled() and sent.exception() is not None and len(self._unsent) < UNSENT_MAX:
-            self._unsent.setdefault(life, set()).update(session_ids)
+        if not sent.cancelled() and sent.exception() is not None:
+            unsent = self._unsent.setdefault(life, set())
+            unsent.update(islice(session_ids, max(0, UNSENT_MAX - len(unsent))))

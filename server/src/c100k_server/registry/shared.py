@@ -233,7 +233,7 @@ class SharedRegistry:
         if renewed.result() == TAKEN:
             self._drop(session, name)
         elif renewed.result() == GONE and name in session.names and name not in self._changing:
-            self._register(session, name, session.names[name])
+            self._announce(session, name)
 
     def _drop(self, session: StoredSession, name: str) -> None:
         session.discard_name(name)

@@ -178,7 +178,8 @@ class StoredSession:
             done(problem)
         if isinstance(problem, SessionMovedError):
             self._store.moved(self)
-        if self._waiting:
+        # Whoever was told may have asked for the next write already.
+        if self._waiting and not self._writing:
             self._write()
 
     def _renewed(self, renewed: asyncio.Future[Any]) -> None:

@@ -137,7 +137,9 @@ def died(server: Any) -> None:
 def apart_from(agent: Agent, redis: Any) -> tuple[str, int]:
     """A name that another master has than the session of the agent, and that master."""
     session_at = redis.master_of(f"c100k:s:{{{agent.id}}}")
-    names = ((name, redis.master_of(f"c100k:r:{name}")) for name in map(f"{agent.id} {{}}".format, range(100)))
+    # Names of agents of earlier tests are still had.
+    own = (f"{agent.id} {number}" for number in range(100))
+    names = ((name, redis.master_of(f"c100k:r:{name}")) for name in own)
     return next((name, master) for name, master in names if master != session_at)
 
 

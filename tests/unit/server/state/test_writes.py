@@ -1,0 +1,102 @@
+"""What is written to Redis in which order, and again when it fails; Redis is a stub that answers when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from c100k_server.redis import Script, StateUnavailableError
+from c100k_server.registry import mail as mail_module
+from c100k_server.registry.mail import Mail
+from c100k_server.registry.scripts import GONE, REGISTER, RENEW
+from c100k_server.registry.shared import SharedRegistry
+from c100k_server.state.stored_session import Profile, StoredSession
+
+
+class StubRedis:
+    """`asked` are the scripts that have no answer yet, with their arguments."""
+
+    healthy = True
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Script, Any, asyncio.Future[Any]]] = []
+
+    def script(self, script: Script, _keys: Any, args: Any, **_options: Any) -> asyncio.Future[Any]:
+        answer = asyncio.get_running_loop().create_future()
+        self.asked.append((script, args, answer))
+        return answer
+
+    async def answer(self, reply: Any) -> tuple[Script, Any]:
+        """Answer the first one."""
+        script, args, answer = self.asked.pop(0)
+        if isinstance(reply, Exception):
+            answer.set_exception(reply)
+        else:
+            answer.set_result(reply)
+        await asyncio.sleep(0)
+        return script, args
+
+
+def stored(redis: StubRedis) -> StoredSession:
+    store: Any = SimpleNamespace(redis=redis, lease_ms=3000)
+    return StoredSession(store, "s", "a/0.1.1", Profile("2025-11-25"))
+
+
+def test_one_write_of_a_session_is_under_way_at_a_time() -> None:
+    async def play() -> None:
+        redis = StubRedis()
+        session = stored(redis)
+
+        def again(_: Exception | None) -> None:
+            session.settle(lambda _: None)
+
+        session.settle(again)
+        session.settle(again)
+        session.settle(again)
+        await redis.answer(b"OK")
+        await redis.answer(b"OK")
+        assert len(redis.asked) == 1
+
+    asyncio.run(play())
+
+
+def test_a_name_that_cannot_be_had_again_is_no_error() -> None:
+    async def play() -> None:
+        redis, errors = StubRedis(), list[Any]()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: errors.append(context))
+        session = stored(redis)
+        session.set_name("name", b"[1]")
+        store: Any = SimpleNamespace(redis=redis, lease_ms=3000, names={"name": session})
+        stub: Any = SimpleNamespace(loop=loop)
+        registry = SharedRegistry(stub, store, "a", stub, stub)
+        registry.renew(session)
+        assert (await redis.answer(GONE))[0] is RENEW
+        assert (await redis.answer(StateUnavailableError("away")))[0] is REGISTER
+        gc.collect()
+        assert errors == []
+
+    asyncio.run(play())
+
+
+def test_hints_that_wait_for_redis_are_so_many_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail_module, "UNSENT_MAX", 3)
+
+    async def play() -> None:
+        redis = StubRedis()
+        service: Any = SimpleNamespace(loop=asyncio.get_running_loop())
+        store: Any = SimpleNamespace(redis=redis, life="a/0.1", held={})
+        mail = Mail(service, store)
+        for number in range(5):
+            mail.hint("b/0.1.7", f"s{number}")
+        await asyncio.sleep(0)
+        await redis.answer(StateUnavailableError("away"))
+        mail.beat()
+        _, (_, *session_ids) = await redis.answer(b"OK")
+        assert len(session_ids) == 3
+
+    asyncio.run(play())

@@ -63,7 +63,7 @@ class Sessions:
         self._fail_over = FailOver(loop, plan.targets, self._is_up, self._held, self._resume, pace_per_s)
         self._departures = Departures(loop, plan.targets, self._is_up, self._held, self._leave)
         sender.on_availability = self._departures.told
-        self._moving: dict[ResumableSession, Connection] = {}
+        self._moving: set[ResumableSession] = set()
         self._rebalancing: Rebalancing | None = None
         if plan.rebalance_per_s:
             self._rebalancing = Rebalancing(
@@ -157,7 +157,8 @@ class Sessions:
     def _move(self, session: ResumableSession, target: Target) -> None:
         """Have a session that is live go on elsewhere."""
         session.lose("rebalance", time.monotonic())
-        self._moving[session] = connection = self.connect(session.number, target.name, 0)
+        self._moving.add(session)
+        connection = self.connect(session.number, target.name, 0)
         self._opener.begin(connection, destination(self._assignment, session.number, target))
 
     def _rebalance_no_more(self) -> None:
@@ -190,7 +191,7 @@ class Sessions:
         if has_moved:
             if last is not None and last.state is State.LIVE:
                 last.close("rebalance")
-            del self._moving[session]
+            self._moving.remove(session)
         elif last is not None:
             self._fail_over.resumed(session)
         self._tally.opened()
@@ -220,7 +221,7 @@ class Sessions:
             return
         self._opener.done(connection)
         if session in self._moving:
-            del self._moving[session]
+            self._moving.remove(session)
             if not session.live:
                 self._sender.lost(session.connection)
                 self._fail_over.lost(session)

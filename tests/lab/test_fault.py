@@ -81,6 +81,12 @@ def test_a_death_is_not_undone_by_systemd(victim: str, fault: Any) -> None:
     assert knock(victim) == "refuses"
 
 
+def test_what_does_not_run_cannot_die(victim: str, fault: Any) -> None:
+    failed = fault("injected", kind="death", units=["victim.service", "nobody.service"])
+    assert failed["msg"].startswith("nobody.service has no main process")
+    assert knock(victim) == "answers"
+
+
 def test_a_fault_ends_by_itself(victim: str, fault: Any, harness: Harness) -> None:
     fault("injected", kind="silent_death", units=["victim.service"], service_ports=[PORT], expiry_s=2)
     until(lambda: knock(victim) == "answers")

@@ -245,9 +245,8 @@ def test_traffic_between_nodes_stays_out_of_the_hosts_connection_table() -> None
 
 
 def test_the_record_names_the_host_settings_while_a_lab_is_up(clean_host: None) -> None:
-    if not any((PROC_SYS / name).exists() for name in WANTED):
-        pytest.skip("this kernel has no br_netfilter: there is no setting to change")
     up(CONFIG, quiet)
-    assert all((PROC_SYS / name).read_text().strip() == value for name, value in WANTED.items())
+    there = [name for name in WANTED if (PROC_SYS / name).exists()]
+    assert all((PROC_SYS / name).read_text().strip() == WANTED[name] for name in there)
     records = [json.loads(path.read_text()) for path in RECORD_FOLDER.glob("*.json")]
     assert any(record["labs"].get("lifecycle") == "lifecycle-br" for record in records)

@@ -111,4 +111,8 @@ class FailOver:
         alive = [target for target in self._targets if self._up(target.name)]
         others = [target for target in alive if target.name != session.connection.target]
         choice = others or alive or self._targets
-        return min(random.sample(choice, min(2, len(choice))), key=lambda target: self._held[target.name])
+        # What `random.sample` and `min` would do; they take three times as long, and 25,000 sessions may wait for this.
+        first = int(random.random() * len(choice))
+        second = (first + 1 + int(random.random() * (len(choice) - 1))) % len(choice)
+        one, other = choice[first], choice[second]
+        return one if self._held[one.name] <= self._held[other.name] else other

@@ -127,7 +127,8 @@ def read_arguments(arguments: list[str]) -> ServeConfig | StdioConfig:
         metavar="S",
         type=_seconds,
         default=0.0,
-        help="a master's silence until its replica is asked to take over; 0: when Redis itself finds so",
+        help="a master's silence until its replica is asked to take over (sooner where its host refuses connections); "
+        "0: when Redis itself finds so",
     )
     serve.set_defaults(**_settings(arguments, {action.dest for action in serve._actions}))
     parsed = parser.parse_args(arguments)

@@ -97,8 +97,8 @@ class HttpConfig(msgspec.Struct, frozen=True):
 
 class StateConfig(msgspec.Struct, frozen=True):
     """The Redis Cluster that keeps what the nodes of a cluster share. `node` is the name of this one; a session that
-    no node has used for `lease_s` is gone. When most nodes have not heard a master for `failover_after_s`, its replica
-    is asked to take over; with 0 that is left to Redis."""
+    no node has used for `lease_s` is gone. When most nodes have not heard a master for `failover_after_s`, or its host
+    refuses connections, its replica is asked to take over; with 0 that is left to Redis."""
 
     seeds: tuple[Address, ...]
     node: str

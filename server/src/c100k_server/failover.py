@@ -68,7 +68,7 @@ class _Look:
 class Failover:
     """Watches the masters on behalf of `node`, one of as many as `nodes` tells, of none while it is not one of them.
 
-    A master is silent after `silence_s`.
+    A master is silent after `silence_s`, and at once when its host refuses connections.
     """
 
     def __init__(

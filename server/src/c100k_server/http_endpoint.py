@@ -31,6 +31,7 @@ from c100k_server.jsonrpc import (
 from c100k_server.resumption import missed_messages
 from c100k_server.service import Service
 from c100k_server.session import LATER, UnreadableMessagesError
+from c100k_server.state import scripts
 from c100k_server.state.ids import is_session_id, read_event_id
 from c100k_server.state.store import Claim, Claimed, SessionStore, Spared
 from c100k_server.stateless import ListenStream, is_stateless, start, wanted_task
@@ -313,7 +314,8 @@ class HttpListener(HttpFront):
     def _closed(self, connection: HttpConnection, closed: asyncio.Future[Any]) -> None:
         if connection.closing:
             return
-        if closed.cancelled() or closed.exception() is not None:
+        if closed.cancelled() or closed.exception() is not None or closed.result() == scripts.FENCED:
+            # Whose it is may have been lost with a master: it is claimed anew when it is asked again.
             self._refuse_unavailable(connection)
         else:
             connection.respond(204)

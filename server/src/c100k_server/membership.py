@@ -65,7 +65,7 @@ class _Round:
 
 class Membership:
     """`cells` are those of the parent, where the workers read until when this node is a member. The replica of a master
-    that is silent for `failover_after_s` is asked to take over, unless that is 0."""
+    that is silent for `failover_after_s`, or gone, is asked to take over, unless that is 0."""
 
     def __init__(self, settings: Settings, node: str, cells: memoryview, failover_after_s: float) -> None:
         self.node = node

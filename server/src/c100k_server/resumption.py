@@ -108,6 +108,8 @@ def missed_messages(service: Service, claimed: Claimed, after: tuple[bytes, byte
     events = service.events
     seen = after[1] if after is not None else (b"0-0" if events is None else events.last_id)
     missed: list[tuple[bytes, bytes]] = []
+    if after is not None:
+        session.inbox_id = after[0]
     for inbox_id, message in claimed.messages:
         session.inbox_id = inbox_id
         missed.append((with_meta(message, position_member(inbox_id, seen)), b"%b/%b" % (inbox_id, seen)))

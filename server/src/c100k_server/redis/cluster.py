@@ -26,6 +26,9 @@ CONNECT_TIMEOUT_S = 0.5
 # How often somebody is asked who has which slots while anything is wrong: whoever waits for a failover waits so much
 # longer.
 REFRESH_S = 0.1
+# Connects that the host of a master has refused in a row, after which nobody is there any more: the last of them comes
+# 0.2 to 0.5 s after the loss, and who restarts at once is back by then.
+REFUSALS = 3
 # Redirections of one operation before it waits for the next beat.
 REDIRECTIONS_MAX = 3
 
@@ -127,10 +130,12 @@ class Cluster:
         return self._covered and all(master.ready_connection is not None for master in self._masters)
 
     def quiet_masters(self, quiet_s: float) -> dict[Address, tuple[Address, ...]]:
-        """The masters that have said nothing for so long, and their replicas."""
+        """The masters that have said nothing for so long, or are not there at all, and their replicas."""
         beats = quiet_s / BEAT_S
         return {
-            master.address: self._replicas.get(master, ()) for master in self._masters if master.quiet_beats >= beats
+            master.address: self._replicas.get(master, ())
+            for master in self._masters
+            if master.quiet_beats >= beats or master.refusals >= REFUSALS
         }
 
     def execute(

@@ -34,6 +34,7 @@ class Node:
         "connecting",
         "quiet_beats",
         "ready_connection",
+        "refusals",
     )
 
     def __init__(self, cluster: Cluster, address: Address) -> None:
@@ -43,6 +44,8 @@ class Node:
         # For how many beats in a row nothing has come from it. Beats are counted, and not time, so that a pause of this
         # process is not taken for one of the node.
         self.quiet_beats = 0
+        # How often in a row its host has said that nobody listens there.
+        self.refusals = 0
         self._cluster = cluster
         # The same one, from before it is ready.
         self._connection: Connection | None = None
@@ -87,9 +90,12 @@ class Node:
             self.connecting = asyncio.get_running_loop().create_task(self._connect())
 
     def retire(self) -> deque[Operation]:
-        """It is master of nothing (any more): what waits for it is for others to do."""
+        """It is master of nothing (any more): what waits for it is for others to do. When it is one again, nothing is
+        held against it."""
         if self._connection is not None:
             self._connection.close()
+        self.refusals = 0
+        self._down_since = None
         waiting, self._waiting = self._waiting, deque()
         return waiting
 
@@ -100,9 +106,11 @@ class Node:
     async def _connect(self) -> None:
         try:
             connection = await self._cluster.connect(self)
+            self.refusals = 0
             if not connection.closed:
                 self._connection = connection
         except (OSError, TimeoutError) as error:
+            self.refusals = self.refusals + 1 if isinstance(error, ConnectionRefusedError) else 0
             self._cluster.trouble = f"cannot connect to {self.address}: {error or 'no answer'}"
             self._postpone()
             self._cluster.doubt()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -13,7 +14,7 @@ import msgspec
 
 from c100k_server.redis import StateUnavailableError
 from c100k_server.state import scripts
-from c100k_server.state.stored_session import Profile, StoredSession, session_keys
+from c100k_server.state.stored_session import Profile, SessionMovedError, StoredSession, session_keys
 
 if TYPE_CHECKING:
     from c100k_server.redis.cluster import Cluster
@@ -24,6 +25,10 @@ BEATS_PER_S = 4
 # How long a client that comes back may be kept waiting: rather than have it ask again and again while a master fails
 # over, which takes about three seconds.
 CLAIM_TIMEOUT_S = 4.0
+# When what was claimed is confirmed if nobody needed that before: not while others still wait to be claimed. And how
+# many at each beat.
+CONFIRM_AFTER_S = 5
+CONFIRMATIONS = 25
 
 
 class Claimed(msgspec.Struct):
@@ -100,6 +105,9 @@ class SessionStore:
         self._place = 0
         self._places: dict[StoredSession, int] = {}
 
+        # Those that were claimed, and it has yet to be made sure that two hosts know of it; by the beat to do so at.
+        self._unconfirmed: deque[tuple[int, StoredSession]] = deque()
+        self._beats = 0
         # Those that are here, by their id and by their names.
         self.held: dict[str, StoredSession] = {}
         self.names: dict[str, StoredSession] = {}
@@ -129,18 +137,31 @@ class SessionStore:
     def claim(self, session_id: str, after: bytes, done: Callable[[Claim], None], *, spare_node: bool = False) -> None:
         """Make a session this worker's, whoever had it; with `spare_node`, unless a worker of this node has it.
 
-        Messages of its inbox come along from `after` on, an id of it. What is read is durable.
+        Messages of its inbox come along from `after` on, an id of it. That two hosts have what was read is made sure of
+        by the first `settle`, or soon: nobody waits for a replica who is told nothing of it yet.
         """
         if not self.is_member():
             self._refuse(done)
             return
+        self._claim(session_id, after, self.node_prefix if spare_node else "", done, durable=False)
+
+    def _claim(
+        self, session_id: str, after: bytes, spared: str, done: Callable[[Claim], None], *, durable: bool
+    ) -> None:
         owner = self._new_owner()
-        spared = self.node_prefix if spare_node else ""
         args = (owner, self.lease_ms, after, spared)
         claimed = self.redis.script(
-            scripts.CLAIM, session_keys(session_id), args, durable=True, timeout_s=CLAIM_TIMEOUT_S
+            scripts.CLAIM, session_keys(session_id), args, durable=durable, timeout_s=CLAIM_TIMEOUT_S
         )
-        claimed.add_done_callback(partial(self._claimed, session_id, owner, done))
+
+        def answered(claimed: asyncio.Future[Any]) -> None:
+            if not durable and not claimed.cancelled() and claimed.exception() is None and claimed.result() is None:
+                # That there is none is not for one master to say, which may have been cut off.
+                self._claim(session_id, after, spared, done, durable=True)
+            else:
+                self._claimed(session_id, owner, done, claimed)
+
+        claimed.add_done_callback(answered)
 
     def close(self, session: StoredSession) -> asyncio.Future[Any]:
         """Remove a session for good, and its names."""
@@ -189,12 +210,14 @@ class SessionStore:
                 session.on_moved()
 
     def beat(self) -> None:
-        """Renew the leases whose turn it is."""
+        """Renew the leases whose turn it is, and confirm what was claimed."""
         self._place = (self._place + 1) % len(self._wheel)
         for session in list(self._wheel[self._place]):
             session.renew()
             if session.names and self.names_of is not None:
                 self.names_of.renew(session)
+        self._beats += 1
+        self._confirm_some()
 
     def _new_owner(self) -> str:
         self._claims += 1
@@ -248,6 +271,37 @@ class SessionStore:
         else:
             _, fields, entries = reply
             session = StoredSession.read(self, session_id, owner, fields)
-            self._hold(session)
+            outcome = Claimed(session, [(entry_id, content[1]) for entry_id, content in entries])
+            if entries:
+                # The client will count from their ids, which another master must not give to other messages.
+                session.settle(partial(self._take, outcome, done))
+            else:
+                self._take(outcome, done, None)
+
+    def _take(self, claimed: Claimed, done: Callable[[Claim], None], problem: Exception | None) -> None:
+        """Hold a session that was claimed, unless there was a problem."""
+        if problem is None:
+            self._hold(claimed.session)
             self.figures.claimed += 1
-            done(Claimed(session, [(entry_id, content[1]) for entry_id, content in entries]))
+            if not claimed.session.confirmed:
+                self._confirm_later(claimed.session)
+            done(claimed)
+        else:
+            moved = isinstance(problem, SessionMovedError)
+            done(StateUnavailableError("another worker was faster") if moved else problem)
+
+    def _confirm_some(self) -> None:
+        """Make sure of some sessions that two hosts know whose they are. One that is another's by now moves."""
+        for _ in range(CONFIRMATIONS):
+            if not self._unconfirmed or self._unconfirmed[0][0] > self._beats:
+                break
+            _, session = self._unconfirmed.popleft()
+            if session in self._places and not session.confirmed:
+                session.settle(partial(self._tried_to_confirm, session))
+
+    def _tried_to_confirm(self, session: StoredSession, problem: Exception | None) -> None:
+        if problem is not None:
+            self._confirm_later(session)
+
+    def _confirm_later(self, session: StoredSession) -> None:
+        self._unconfirmed.append((self._beats + CONFIRM_AFTER_S * BEATS_PER_S, session))

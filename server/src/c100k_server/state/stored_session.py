@@ -51,6 +51,7 @@ class StoredSession:
         "_store",
         "_waiting",
         "_writing",
+        "confirmed",
         "id",
         "inbox_id",
         "keys",
@@ -66,8 +67,12 @@ class StoredSession:
         "version",
     )
 
-    def __init__(self, store: SessionStore, session_id: str, owner: str, profile: Profile) -> None:
+    def __init__(
+        self, store: SessionStore, session_id: str, owner: str, profile: Profile, *, confirmed: bool = True
+    ) -> None:
         self._store = store
+        # Whether two hosts are known to have what was read.
+        self.confirmed = confirmed
         self.id = session_id
         self.keys = session_keys(session_id)
         self.owner = owner
@@ -92,9 +97,9 @@ class StoredSession:
 
     @classmethod
     def read(cls, store: SessionStore, session_id: str, owner: str, flat: list[bytes]) -> StoredSession:
-        """From the fields and values of its hash."""
+        """From the fields and values of its hash, which a master alone may have."""
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        session = cls(store, session_id, owner, _decode_profile(fields.pop(b"p")))
+        session = cls(store, session_id, owner, _decode_profile(fields.pop(b"p")), confirmed=False)
         session.version = int(fields.pop(b"v"))
         session.log_level = fields.pop(b"l", b"info").decode()
         values = {}
@@ -135,7 +140,8 @@ class StoredSession:
         self._changed[f"n:{name}"] = None
 
     def settle(self, done: Settled) -> None:
-        """Have all changes written, or make sure that this is still the owner when there are none."""
+        """Have all changes written, or make sure that this is still the owner when there are none; and that two hosts
+        have what it says."""
         self._waiting.append(done)
         if not self._writing:
             self._write()
@@ -165,7 +171,9 @@ class StoredSession:
                     args += (field, value)
             written = store.redis.script(scripts.WRITE, self.keys, args, durable=True)
         else:
-            written = store.redis.script(scripts.RENEW, self.keys, (self.owner, store.lease_ms))
+            written = store.redis.script(
+                scripts.RENEW, self.keys, (self.owner, store.lease_ms), durable=not self.confirmed
+            )
         written.add_done_callback(partial(self._written, waiting, changed))
 
     def _written(self, waiting: list[Settled], changed: dict[str, bytes | None], written: asyncio.Future[Any]) -> None:
@@ -174,6 +182,8 @@ class StoredSession:
         if problem is not None:
             for field, value in changed.items():
                 self._changed.setdefault(field, value)
+        else:
+            self.confirmed = True
         for done in waiting:
             done(problem)
         if isinstance(problem, SessionMovedError):

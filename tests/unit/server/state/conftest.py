@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from redis_cluster import RedisCluster
+from redis_cluster import NODE_TIMEOUT_MS, RedisCluster
 
 
 @pytest.fixture
@@ -20,3 +18,15 @@ def nodes(redis: RedisCluster, start_server: Callable[..., Any]) -> Callable[...
         return start_server(*common, "--workers", "1", *options)
 
     return start
+
+
+@pytest.fixture
+def patient_redis(redis: RedisCluster) -> Iterator[RedisCluster]:
+    """A Redis Cluster that suspects nobody by itself."""
+    for index in range(8):
+        redis.command(index, "CONFIG", "SET", "cluster-node-timeout", 600_000)
+    yield redis
+    for index in range(8):
+        redis.resume(index)
+        if redis.servers[index].poll() is None:
+            redis.command(index, "CONFIG", "SET", "cluster-node-timeout", NODE_TIMEOUT_MS)

@@ -60,7 +60,7 @@ class Agent:
     def resume(self, server: Any) -> Any:
         self.connect(server)
         answer = self.request("c100k/resume", {"sessionId": self.id, "lastEventId": self.event_id})
-        return answer["result"]
+        return answer["result"] if "result" in answer else answer["error"]["code"]
 
     def listen(self, method: str) -> Any:
         """The params of the next notification of a method."""
@@ -279,6 +279,19 @@ def test_messages_wait_for_who_is_away(two: tuple[Any, Any]) -> None:
     assert [away.listen("notifications/c100k/message")["message"] for _ in range(3)] == [0, 1, 2]
     # Then there is nothing that it has not seen.
     assert away.resume(second)["missed"] == 0
+
+
+def test_messages_are_told_when_a_replica_has_them(two: tuple[Any, Any], patient_redis: Any) -> None:
+    first, second = two
+    away, sender = Agent(first), Agent(second)
+    away.registry("register", name="waiting")
+    died(first)
+    assert sender.registry("route", name="waiting", message=0) == {}
+    replica = patient_redis.replicas_of(patient_redis.master_of(f"c100k:s:{{{away.id}}}"))[0]
+    patient_redis.pause(replica)
+    assert away.resume(second) == STATE_UNAVAILABLE
+    patient_redis.resume(replica)
+    assert away.resume(second)["missed"] == 1
 
 
 def test_messages_reach_streams_of_http(two: tuple[Any, Any]) -> None:

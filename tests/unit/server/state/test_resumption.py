@@ -123,6 +123,22 @@ def test_a_stale_owner_does_not_answer_reads(nodes: Callable[..., Any]) -> None:
     assert answer["error"]["code"] == SESSION_MOVED
 
 
+def test_a_session_goes_on_before_its_replica_does(nodes: Callable[..., Any], patient_redis: Any) -> None:
+    first, second = nodes("a"), nodes("b")
+    client = Resumable(first)
+    client.increment(1)
+    replica = patient_redis.replicas_of(patient_redis.master_of(f"c100k:s:{{{client.id}}}"))[0]
+    patient_redis.pause(replica)
+    # To be its owner takes the master alone. What it says of itself waits for the replica, that it has not changed too.
+    assert client.resume(second)["result"]
+    assert client.call("echo", text="here")["content"][0]["text"] == "here"
+    for name, arguments in (("read", {}), ("increment", {"operation": 2})):
+        assert client.call(name, **arguments)["code"] == STATE_UNAVAILABLE
+    patient_redis.resume(replica)
+    assert client.increment(2) == {"operation": 2, "n": 2}
+    assert client.call("read") == {"operation": 2, "n": 2}
+
+
 def test_acknowledged_increments_survive_nodes_and_masters(nodes: Callable[..., Any], redis: Any) -> None:
     first, second = nodes("a"), nodes("b")
     clients = [Resumable(first) for _ in range(12)]

@@ -14,20 +14,27 @@ from c100k_server.registry import mail as mail_module
 from c100k_server.registry.mail import Mail
 from c100k_server.registry.scripts import GONE, REGISTER, RENEW
 from c100k_server.registry.shared import SharedRegistry
+from c100k_server.state.scripts import FENCED
+from c100k_server.state.store import BEATS_PER_S, CONFIRM_AFTER_S, SessionStore
 from c100k_server.state.stored_session import Profile, StoredSession
 
 
 class StubRedis:
-    """`asked` are the scripts that have no answer yet, with their arguments."""
+    """`asked` are the scripts that have no answer yet, with their arguments. `durable` says of each, in their order,
+    whether a replica was to have it."""
 
     healthy = True
 
     def __init__(self) -> None:
         self.asked: list[tuple[Script, Any, asyncio.Future[Any]]] = []
+        self.durable: list[bool] = []
 
-    def script(self, script: Script, _keys: Any, args: Any, **_options: Any) -> asyncio.Future[Any]:
+    def script(
+        self, script: Script, _keys: Any, args: Any, *, durable: bool = False, **_options: Any
+    ) -> asyncio.Future[Any]:
         answer = asyncio.get_running_loop().create_future()
         self.asked.append((script, args, answer))
+        self.durable.append(durable)
         return answer
 
     async def answer(self, reply: Any) -> tuple[Script, Any]:
@@ -60,6 +67,65 @@ def test_one_write_of_a_session_is_under_way_at_a_time() -> None:
         await redis.answer(b"OK")
         await redis.answer(b"OK")
         assert len(redis.asked) == 1
+
+    asyncio.run(play())
+
+
+def claimed_from(redis: StubRedis) -> tuple[SessionStore, list[Any]]:
+    """A store that has asked for a session, and what it says of it."""
+    any_redis: Any = redis
+    store = SessionStore(any_redis, "a", 0, 1, 600.0, lambda _worker, _boot: True, lambda: True)
+    outcomes: list[Any] = []
+    store.claim("s", b"0-0", outcomes.append)
+    return store, outcomes
+
+
+def beats(store: SessionStore, seconds: float) -> None:
+    for _ in range(int(seconds * BEATS_PER_S)):
+        store.beat()
+
+
+def test_what_was_claimed_is_confirmed_once_and_while_it_is_here() -> None:
+    async def play(*, forgotten: bool) -> list[bool]:
+        redis = StubRedis()
+        store, outcomes = claimed_from(redis)
+        await redis.answer([b"b/0.1.1", [b"p", b'{"version":"2025-11-25"}', b"v", b"0"], []])
+        if forgotten:
+            store.forget(outcomes[0].session)
+        beats(store, CONFIRM_AFTER_S - 1)
+        assert not redis.asked
+        for reply in (StateUnavailableError("gone"), b"OK"):
+            beats(store, CONFIRM_AFTER_S)
+            if redis.asked:
+                await redis.answer(reply)
+        beats(store, 2 * CONFIRM_AFTER_S)
+        return redis.durable
+
+    assert asyncio.run(play(forgotten=False)) == [False, True, True]
+    assert asyncio.run(play(forgotten=True)) == [False]
+
+
+def test_that_there_is_no_session_is_not_for_one_master_to_say() -> None:
+    async def play() -> None:
+        redis = StubRedis()
+        _, outcomes = claimed_from(redis)
+        await redis.answer(None)
+        assert (outcomes, redis.durable) == ([], [False, True])
+        await redis.answer(None)
+        assert outcomes == [None]
+
+    asyncio.run(play())
+
+
+def test_a_session_that_another_claims_before_its_messages_are_confirmed_is_not_held() -> None:
+    async def play() -> None:
+        redis = StubRedis()
+        store, outcomes = claimed_from(redis)
+        await redis.answer([b"b/0.1.1", [b"p", b'{"version":"2025-11-25"}', b"v", b"0"], [[b"1-1", [b"m", b"{}"]]]])
+        assert outcomes == []
+        await redis.answer(FENCED)
+        assert isinstance(outcomes[0], StateUnavailableError)
+        assert (len(store), store.figures.claimed) == (0, 0)
 
     asyncio.run(play())
 

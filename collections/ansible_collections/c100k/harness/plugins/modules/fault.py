@@ -16,10 +16,11 @@ description:
     controller is gone.
   - Traffic is dropped by an nftables table of the fault's own. Ports that are not named, of SSH and of the metrics,
     say, are not touched.
-  - V(death) kills the units of O(units) with SIGKILL and keeps them down. V(silent_death) first drops what comes to
-    the O(service_ports) and leaves from them, and the O(peer_ports) both ways, so that clients and peers are told
-    nothing of the death, neither by a FIN nor by a RST. V(partition) drops the O(peer_ports) both ways and kills
-    nothing. V(state_down) is a V(death) of what holds the state of others, on all its hosts at once.
+  - V(death) kills all processes of O(units) with SIGKILL, at one moment, and keeps the units down. V(silent_death)
+    first drops what comes to the O(service_ports) and leaves from them, and the O(peer_ports) both ways, so that
+    clients and peers are told nothing of the death, neither by a FIN nor by a RST. V(partition) drops the
+    O(peer_ports) both ways and kills nothing. V(state_down) is a V(death) of what holds the state of others, on all
+    its hosts at once.
 author:
   - The c100k authors (@c100k)
 options:
@@ -37,7 +38,8 @@ options:
     choices: [injected, healed]
     required: true
   units:
-    description: The systemd units that die. They are started again when the fault is healed.
+    description: The systemd units that die, best those first that have least to close. They are started again when the
+      fault is healed.
     type: list
     elements: str
     default: []
@@ -105,16 +107,21 @@ dropped_packets:
 """
 
 import json
+import os
 import re
 import shlex
 import shutil
+import signal
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 FAULTS = Path("/run/c100k-fault")
 DROP_INS = Path("/run/systemd/system")
+# How long a unit that dies may keep the next one waiting: enough for one that has little to close.
+AT_ONCE_S = 0.02
 # How long systemd may take to see a killed unit dead, or to start it again.
 SETTLE_S = 20.0
 
@@ -134,6 +141,7 @@ class Fault:
         """Arm, break, prove."""
         parameters = self.module.params
         units = parameters["units"] if parameters["kind"] != "partition" else []
+        doomed = [self.processes_of(unit) for unit in units]
         self.directory.mkdir(parents=True)
         try:
             self.arm(units, parameters["expiry_s"])
@@ -141,14 +149,20 @@ class Fault:
                 service_ports = parameters["service_ports"] if parameters["kind"] == "silent_death" else []
                 self.run(["nft", "-f", "-"], data=ruleset(self.table, service_ports, parameters["peer_ports"]))
             at = time.time()
-            if units:
-                self.run(["systemctl", "kill", "--signal=SIGKILL", *units])
+            kill(doomed)
             states = self.wait_for(units, lambda state: state in ("failed", "inactive"), "is still alive")
         except Exception:
             # Half a fault is worse than none: what was not proven is taken back.
             self.run(["/bin/sh", str(self.heal_script)], check=False)
             raise
         return {"at": at, "units": states, "dropped_packets": self.dropped_packets()}
+
+    def processes_of(self, unit):
+        """The processes of a unit, the main one first: it would replace the others."""
+        main, group = int(self.property_of(unit, "MainPID") or 0), self.property_of(unit, "ControlGroup")
+        if not main:
+            raise FaultError(f"{unit} has no main process that could die; start it, or leave it out of `units`.")
+        return [main, *(pid for pid in processes_in(group) if pid != main)]
 
     def heal(self):
         """Undo, and prove that nothing is left."""
@@ -189,7 +203,10 @@ class Fault:
             time.sleep(0.05)
 
     def state_of(self, unit):
-        return self.run(["systemctl", "show", "--property=ActiveState", "--value", unit]).strip()
+        return self.property_of(unit, "ActiveState")
+
+    def property_of(self, unit, name):
+        return self.run(["systemctl", "show", f"--property={name}", "--value", unit]).strip()
 
     def dropped_packets(self):
         return sum(
@@ -213,6 +230,62 @@ class Fault:
 
 class FaultError(Exception):
     """The host could not be broken, or mended, as asked."""
+
+
+def processes_in(group):
+    """The processes of a control group of systemd."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cgroup"):
+        with suppress(OSError):
+            if any(line.rpartition(":")[2] == group for line in entry.read_text().splitlines()):
+                found.append(int(entry.parent.name))
+    return found
+
+
+def threads_of(pids):
+    """The threads of processes that have yet to end."""
+    found = []
+    for pid in pids:
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with suppress(OSError):
+                    stat = Path(f"/proc/{pid}/task/{thread}/stat").read_text()
+                    if stat.rpartition(")")[2].split()[0] not in "ZX":
+                        found.append(int(thread))
+    return found
+
+
+@contextmanager
+def at_once(pids):
+    """Have processes run before all others, where that is allowed; those that live on as they did afterwards."""
+    before = []
+    for thread in threads_of(pids):
+        with suppress(ProcessLookupError, PermissionError):
+            before.append((thread, os.sched_getscheduler(thread), os.sched_getparam(thread)))
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_max(os.SCHED_FIFO)))
+    try:
+        yield
+    finally:
+        for thread, policy, parameters in before:
+            with suppress(ProcessLookupError, PermissionError):
+                os.sched_setscheduler(thread, policy, parameters)
+
+
+def kill(doomed):
+    """End processes, a list of them for each unit, as a host dies: as near to one moment as it can be.
+
+    systemd would end one unit after the other. And where all processors are busy with units of real-time priority, who
+    is killed waits for its turn to die.
+    """
+    with at_once([os.getpid()]):
+        for pids in doomed:
+            with at_once(pids):
+                for pid in pids:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                give_up = time.monotonic() + AT_ONCE_S
+                while threads_of(pids) and time.monotonic() < give_up:
+                    time.sleep(0.001)
 
 
 def ruleset(table, service_ports, peer_ports):

@@ -64,6 +64,19 @@ class HttpClient:
         return response.status, response.headers, json.loads(data) if data else None
 
 
+def test_a_session_that_turns_out_to_be_another_s_is_not_said_to_be_closed(
+    nodes: Callable[..., Any], redis: Any
+) -> None:
+    server = nodes("a")
+    client = HttpClient(server)
+    key = f"c100k:s:{{{client.id}}}"
+    # As after a failover to a replica that had not heard of the last owner.
+    redis.command(redis.master_of(key), "HSET", key, "o", "elsewhere/0.1.1")
+    assert client.delete(server) == 503
+    assert client.delete(server) == 204
+    assert client.call(server, "read") == 404
+
+
 def test_a_session_goes_on_at_any_node(nodes: Callable[..., Any]) -> None:
     first, second = nodes("a"), nodes("b")
     client = HttpClient(first)

@@ -218,7 +218,12 @@ def start_server() -> Iterator[Callable[..., Server]]:
 
     def start(*options: str, file_limit: int | None = None) -> Server:
         process = launch("serve", "--tcp", "127.0.0.1:0", "--admin", "127.0.0.1:0", *options, file_limit=file_limit)
-        servers.append(Server(process))
+        try:
+            servers.append(Server(process))
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         return servers[-1]
 
     yield start

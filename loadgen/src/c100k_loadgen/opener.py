@@ -59,7 +59,7 @@ def destination(assignment: Assignment, number: int, to: Target | None = None) -
     The numbers from `plan.connections` on are those of the publishers. With `to` it goes there, whatever its number.
     """
     plan, sources = assignment.plan, assignment.plan.source_addresses
-    round_of, place = divmod(number // plan.connections_each, sum([target.weight for target in plan.targets]))
+    round_of, place = divmod(number // plan.connections_each, sum(target.weight for target in plan.targets))
     if to is not None:
         target = to
     elif number >= plan.connections:

@@ -3,7 +3,7 @@
 Redis suspects a master after `cluster-node-timeout`, has the others agree by gossip, and lets the replica wait for half
 a second to a whole one before it asks them for their votes. `CLUSTER FAILOVER FORCE` has it ask at once. It is still
 the majority of masters that decides, so what is cut off from them can take over nothing, and a master that is only slow
-loses its office and nothing else: what `WAIT` saw confirmed is with its replica, and what it did not was never
+loses its office and nothing else: what `WAIT` saw confirmed is with its replica, and no write that it did not was
 acknowledged. What Redis would look at and FORCE does not is looked at here: whether the replica was in step.
 
 Who is heard is told in Redis, in shares as membership is: neither one node that hears badly nor one that is cut off

@@ -292,11 +292,11 @@ class SessionStore:
 
     def _confirm_some(self) -> None:
         """Make sure of some sessions that two hosts know whose they are. One that is another's by now moves."""
-        for _ in range(CONFIRMATIONS):
-            if not self._unconfirmed or self._unconfirmed[0][0] > self._beats:
-                break
+        left = CONFIRMATIONS
+        while left and self._unconfirmed and self._unconfirmed[0][0] <= self._beats:
             _, session = self._unconfirmed.popleft()
             if session in self._places and not session.confirmed:
+                left -= 1
                 session.settle(partial(self._tried_to_confirm, session))
 
     def _tried_to_confirm(self, session: StoredSession, problem: Exception | None) -> None:

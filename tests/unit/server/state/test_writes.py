@@ -16,7 +16,7 @@ from c100k_server.registry.scripts import GONE, REGISTER, RENEW
 from c100k_server.registry.shared import SharedRegistry
 from c100k_server.state import store as store_module
 from c100k_server.state.scripts import FENCED
-from c100k_server.state.store import BEATS_PER_S, CONFIRM_AFTER_S, SessionStore
+from c100k_server.state.store import BEATS_PER_S, CONFIRM_AFTER_S, CONFIRMATIONS, SessionStore
 from c100k_server.state.stored_session import Profile, StoredSession
 
 
@@ -107,6 +107,24 @@ def test_what_was_claimed_is_confirmed_once_and_while_it_is_here(monkeypatch: py
 
     assert asyncio.run(play(forgotten=False)) == [False, True, True]
     assert asyncio.run(play(forgotten=True)) == [False]
+
+
+def test_who_has_gone_meanwhile_keeps_nobody_waiting_to_be_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module.random, "randrange", lambda places: places - 1)
+
+    async def play() -> list[bool]:
+        redis = StubRedis()
+        store, outcomes = claimed_from(redis)
+        for number in range(3 * CONFIRMATIONS):
+            store.claim(f"s{number}", b"0-0", outcomes.append)
+        for _ in range(3 * CONFIRMATIONS + 1):
+            await redis.answer([b"b/0.1.1", [b"p", b'{"version":"2025-11-25"}', b"v", b"0"], []])
+        for outcome in outcomes[:-1]:
+            store.forget(outcome.session)
+        beats(store, CONFIRM_AFTER_S)
+        return redis.durable
+
+    assert asyncio.run(play())[-2:] == [False, True]
 
 
 def test_that_there_is_no_session_is_not_for_one_master_to_say() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from c100k_server.config import Address
+from c100k_server.redis.cluster import REFUSALS
+from c100k_server.redis.node import Node
+from c100k_server.redis.operation import Operation
 from c100k_server.redis.replicas import read_facts
 
 from .test_membership import OFFER, members
@@ -54,22 +59,40 @@ def test_sessions_of_a_master_that_is_gone_go_on(
     assert counted["result"]["structuredContent"]["n"] == 2
 
 
-def test_what_was_refused_is_not_held_against_a_master_that_is_back(
-    patient_redis: Any, watching: Callable[..., list[Any]]
-) -> None:
-    servers = watching("a", "b", "c")
-    master = patient_redis.master_of("any")
-    replica = patient_redis.replicas_of(master)[0]
-    patient_redis.kill(master)
-    # No vote is asked for: masters do not vote twice about one master within two of their time-outs, here 20 minutes.
-    patient_redis.command(replica, "CLUSTER", "FAILOVER", "TAKEOVER")
-    servers[0].wait_until(lambda: is_master(patient_redis, replica))
-    time.sleep(1.0)
-    patient_redis.repair()
-    patient_redis.command(master, "CLUSTER", "FAILOVER", "TAKEOVER")
-    servers[0].wait_until(lambda: is_master(patient_redis, master))
-    time.sleep(1.0)
-    assert is_master(patient_redis, master)
+def test_what_was_refused_is_not_held_against_a_master_that_is_back() -> None:
+    class Refusing:
+        """A cluster whose nodes are all gone."""
+
+        def __init__(self) -> None:
+            self.trouble = ""
+            self.failed: list[str] = []
+
+        async def connect(self, _node: Node) -> None:
+            raise ConnectionRefusedError
+
+        def doubt(self) -> None: ...
+
+        def fail(self, _operation: Operation, reason: str) -> None:
+            self.failed.append(reason)
+
+    async def play() -> None:
+        cluster: Any = Refusing()
+        node = Node(cluster, Address("127.0.0.1", 1))
+        loop = asyncio.get_running_loop()
+        while node.refusals < REFUSALS:
+            node.connect()
+            await asyncio.sleep(0.01)
+        operation = Operation(("GET", "a"), 0, loop.create_future(), loop.time() + 60, 1.0)
+        node.take(operation)
+        assert cluster.failed == ["127.0.0.1:1 does not answer"]
+
+        # Another is master, and then this one again.
+        node.retire()
+        assert node.refusals == 0
+        node.take(operation)
+        assert len(cluster.failed) == 1
+
+    asyncio.run(play())
 
 
 def test_a_client_that_resumes_meanwhile_waits_and_is_not_refused(
